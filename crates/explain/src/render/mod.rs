@@ -1,0 +1,52 @@
+//! Pictures of attention: [`terminal`], [`svg`], `png`, [`html`].
+//!
+//! All of them draw queries down and keys across, in the colours of [`colour::cividis`] from 0 to 1.
+
+pub mod colour;
+pub mod html;
+mod label;
+#[cfg(feature = "png")]
+pub mod png;
+pub mod svg;
+pub mod terminal;
+
+use crate::{Head, Map, Result, Trace};
+
+/// A map with all that a picture writes around it.
+#[derive(Debug, Clone)]
+pub struct Figure<'a> {
+    /// Above the picture: the sentence.
+    pub title: &'a str,
+    /// Under the title: which attention this is.
+    pub subtitle: String,
+    /// The weights.
+    pub map: Map,
+    /// What attends: the axis down.
+    pub row_axis: &'a str,
+    /// Its tokens.
+    pub rows: &'a [String],
+    /// What is attended to: the axis across.
+    pub column_axis: &'a str,
+    /// Its tokens.
+    pub columns: &'a [String],
+}
+
+impl<'a> Figure<'a> {
+    /// One head of one site of a trace.
+    ///
+    /// # Errors
+    /// What [`Trace::map`] says.
+    pub fn of(trace: &'a Trace, site: usize, head: Head) -> Result<Self> {
+        let map = trace.map(site, head)?;
+        let site = &trace.sites()[site];
+        Ok(Self {
+            title: &trace.title,
+            subtitle: format!("{}, layer {}, {head}", site.name, site.layer + 1),
+            map,
+            row_axis: &trace.axes()[site.queries].name,
+            rows: trace.queries(site),
+            column_axis: &trace.axes()[site.keys].name,
+            columns: trace.keys(site),
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! What attended to what, in memory.
+
+use std::fmt;
+
+use crate::{Error, Result};
+
+const MAX_HEADS: usize = 4096;
+
+/// Who attended to whom while a model read one input: tokens on [`Axis`]es, attention on [`Site`]s.
+///
+/// A trace knows nothing of models; whatever has tokens and attention weights can fill one. Its shapes and numbers are
+/// checked as they are added, so that a renderer can rely on them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// What the trace is about, usually the sentence.
+    pub title: String,
+    /// Which model made it.
+    pub model: String,
+    axes: Vec<Axis>,
+    sites: Vec<Site>,
+}
+
+/// A sequence that attends or is attended to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Axis {
+    /// What the sequence is: "source", "target".
+    pub name: String,
+    /// The tokens, as shown to people.
+    pub tokens: Vec<String>,
+}
+
+/// One attention layer in one place of the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Which attention: "encoder.self", "decoder.self", "decoder.cross". Layers of one kind share the name.
+    pub name: String,
+    /// Which layer, from 0.
+    pub layer: usize,
+    /// Index of the axis that attends; its tokens are the rows.
+    pub queries: usize,
+    /// Index of the axis that is attended to; its tokens are the columns.
+    pub keys: usize,
+    /// How many heads.
+    pub heads: usize,
+    /// What the weights are, or can be recomputed from.
+    pub evidence: Evidence,
+}
+
+/// What a site keeps of its attention.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Evidence {
+    /// The weights themselves, `[head, query, key]`, each in `0..=1`.
+    Weights(Vec<f32>),
+    /// The states that the weights follow from; O(length) numbers instead of O(length²).
+    States(States),
+}
+
+/// Queries, keys and row log-sum-exps, of which `weight_ij = exp(scale · q_i·k_j − lse_i)`.
+///
+/// This is scaled dot-product attention. A site with another score or with a bias keeps [`Evidence::Weights`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct States {
+    /// Queries, `[head, query, width]`.
+    pub q: Vec<f32>,
+    /// Keys, `[key_head, key, width]`.
+    pub k: Vec<f32>,
+    /// Log-sum-exp of each row's scores (natural logarithm), `[head, query]`; −∞ for a row that sees no key.
+    pub lse: Vec<f32>,
+    /// How many key heads; `heads` is a multiple of it, consecutive query heads share one.
+    pub key_heads: usize,
+    /// Features of a query and a key in one head.
+    pub width: usize,
+    /// What the dot product is multiplied with, usually `1 / sqrt(width)`.
+    pub scale: f32,
+    /// Whether a query sees no later key; the last query sees all keys (bottom-right alignment).
+    pub causal: bool,
+}
+
+/// Which head to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// One head, from 0.
+    One(usize),
+    /// The mean over all heads.
+    Mean,
+}
+
+impl fmt::Display for Head {
+    /// As people count: "head 1" is `Head::One(0)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Head::One(head) => write!(f, "head {}", head + 1),
+            Head::Mean => f.write_str("mean of the heads"),
+        }
+    }
+}
+
+/// The weights of one head: queries down, keys across.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    /// How many queries.
+    pub rows: usize,
+    /// How many keys.
+    pub columns: usize,
+    /// `[row, column]`, each in `0..=1`.
+    pub weights: Vec<f32>,
+}
+
+impl Map {
+    /// A map of `rows × columns` weights.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless `weights` fills the shape, [`Error::Value`] for what is no attention weight.
+    pub fn new(rows: usize, columns: usize, weights: Vec<f32>) -> Result<Self> {
+        check_shape("weights", &weights, &[rows, columns])?;
+        check_weights("weights", &weights)?;
+        Ok(Self { rows, columns, weights })
+    }
+
+    /// The weight that the query `row` gives to the key `column`; 0 outside the map.
+    pub fn weight(&self, row: usize, column: usize) -> f32 {
+        if column < self.columns { self.weights.get(row * self.columns + column).copied().unwrap_or(0.0) } else { 0.0 }
+    }
+}
+
+impl Trace {
+    /// A trace with no axis and no site yet.
+    pub fn new(title: impl Into<String>, model: impl Into<String>) -> Self {
+        Self { title: title.into(), model: model.into(), axes: Vec::new(), sites: Vec::new() }
+    }
+
+    /// Adds a sequence and returns its index, which sites refer to.
+    pub fn add_axis(&mut self, name: impl Into<String>, tokens: Vec<String>) -> usize {
+        self.axes.push(Axis { name: name.into(), tokens });
+        self.axes.len() - 1
+    }
+
+    /// Adds a site and returns its index.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAxis`], [`Error::Shape`] when an array does not have the size that heads and axes ask for,
+    /// [`Error::Value`] for a NaN or a weight outside `0..=1`, [`Error::Field`] for a count or a scale that cannot be.
+    pub fn add_site(&mut self, site: Site) -> Result<usize> {
+        self.check(&site)?;
+        self.sites.push(site);
+        Ok(self.sites.len() - 1)
+    }
+
+    /// All sequences.
+    pub fn axes(&self) -> &[Axis] {
+        &self.axes
+    }
+
+    /// All sites, in the order in which they were added.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Index of the site with this name and layer.
+    pub fn find(&self, name: &str, layer: usize) -> Option<usize> {
+        self.sites.iter().position(|site| site.name == name && site.layer == layer)
+    }
+
+    /// Index of the site with this name in the highest layer: what a translation's alignment is usually read from.
+    pub fn find_last(&self, name: &str) -> Option<usize> {
+        (0..self.sites.len()).filter(|&site| self.sites[site].name == name).max_by_key(|&site| self.sites[site].layer)
+    }
+
+    /// The tokens that attend at a site of this trace: a map's rows.
+    pub fn queries(&self, site: &Site) -> &[String] {
+        self.axes.get(site.queries).map_or(&[], |axis| &axis.tokens)
+    }
+
+    /// The tokens that are attended to at a site of this trace: a map's columns.
+    pub fn keys(&self, site: &Site) -> &[String] {
+        self.axes.get(site.keys).map_or(&[], |axis| &axis.tokens)
+    }
+
+    /// The sites as a table for people, a line each: index, name, layer, heads, size.
+    pub fn list(&self) -> String {
+        let mut table = String::new();
+        let width = self.sites.iter().map(|site| site.name.chars().count()).max().unwrap_or(0);
+        for (index, site) in self.sites.iter().enumerate() {
+            let (queries, keys) = (&self.axes[site.queries], &self.axes[site.keys]);
+            table += &format!(
+                "{index:>3}  {:width$}  layer {}  {} heads  {} {} × {} {}\n",
+                site.name,
+                site.layer + 1,
+                site.heads,
+                queries.tokens.len(),
+                queries.name,
+                keys.tokens.len(),
+                keys.name,
+            );
+        }
+        table
+    }
+
+    /// How many tokens an axis of the named site has.
+    pub(crate) fn length(&self, site: &str, axis: usize) -> Result<usize> {
+        let found = self.axes.get(axis).map(|axis| axis.tokens.len());
+        found.ok_or_else(|| Error::NoSuchAxis { site: site.to_owned(), axis, axes: self.axes.len() })
+    }
+
+    fn check(&self, site: &Site) -> Result<()> {
+        let [queries, keys] = [self.length(&site.name, site.queries)?, self.length(&site.name, site.keys)?];
+        let heads = site.heads;
+        let name = |array: &str| format!("site {} layer {}: {array}", site.name, site.layer);
+        let field = |what: &str, given: String, expected| Err(Error::Field { name: name(what), given, expected });
+        // An empty axis would let any number of heads pass the shape check.
+        if !(1..=MAX_HEADS).contains(&heads) {
+            return field("heads", heads.to_string(), "1 to 4096");
+        }
+        match &site.evidence {
+            Evidence::Weights(weights) => {
+                check_shape(&name("weights"), weights, &[heads, queries, keys])?;
+                check_weights(&name("weights"), weights)
+            }
+            Evidence::States(states) => {
+                if states.key_heads == 0 || !heads.is_multiple_of(states.key_heads) {
+                    return field("key heads", states.key_heads.to_string(), "a divisor of the number of heads");
+                }
+                if states.width == 0 {
+                    return field("width", states.width.to_string(), "at least 1");
+                }
+                if !states.scale.is_finite() {
+                    return field("scale", states.scale.to_string(), "a finite number");
+                }
+                check_shape(&name("q"), &states.q, &[heads, queries, states.width])?;
+                check_shape(&name("k"), &states.k, &[states.key_heads, keys, states.width])?;
+                check_shape(&name("lse"), &states.lse, &[heads, queries])?;
+                check_each(&name("q"), &states.q, "a finite number", |x| x.is_finite())?;
+                check_each(&name("k"), &states.k, "a finite number", |x| x.is_finite())?;
+                check_each(&name("lse"), &states.lse, "a finite number or -inf", |x| x < f32::INFINITY)
+            }
+        }
+    }
+}
+
+fn check_shape(name: &str, array: &[f32], shape: &[usize]) -> Result<()> {
+    let size = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
+    if size == Some(array.len()) {
+        return Ok(());
+    }
+    Err(Error::Shape { name: name.to_owned(), given: array.len(), shape: shape.to_vec() })
+}
+
+fn check_weights(name: &str, weights: &[f32]) -> Result<()> {
+    // A softmax computed in half precision may end a little above 1.
+    check_each(name, weights, "a weight from 0 to 1", |weight| (0.0..=1.01).contains(&weight))
+}
+
+fn check_each(name: &str, array: &[f32], expected: &'static str, allowed: impl Fn(f32) -> bool) -> Result<()> {
+    match array.iter().position(|&value| !allowed(value)) {
+        Some(index) => Err(Error::Value { name: name.to_owned(), index, value: array[index], expected }),
+        None => Ok(()),
+    }
+}

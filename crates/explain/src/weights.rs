@@ -1,0 +1,83 @@
+//! From a site's evidence to the map of one head.
+
+use crate::{Error, Evidence, Head, Map, Result, Site, States, Trace};
+
+/// Most cells of a map that is recomputed: a small file of states can ask for any number of them.
+const MAX_CELLS: usize = 1 << 26;
+
+impl Trace {
+    /// The attention map of one head of a site, or the mean of its heads.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSite`], [`Error::NoSuchHead`]; for [`Evidence::States`] also [`Error::TooLarge`] over 2²⁶ cells and
+    /// [`Error::Recompute`] when the states do not fit together, so that no weights come out.
+    pub fn map(&self, site: usize, head: Head) -> Result<Map> {
+        let site = self.sites().get(site).ok_or(Error::NoSuchSite { site, sites: self.sites().len() })?;
+        let (rows, columns) = (self.queries(site).len(), self.keys(site).len());
+        let weights = match head {
+            Head::One(head) if head >= site.heads => {
+                return Err(Error::NoSuchHead { site: site.name.clone(), head, heads: site.heads });
+            }
+            Head::One(head) => one(site, head, rows, columns)?,
+            Head::Mean => mean(site, rows, columns)?,
+        };
+        Ok(Map { rows, columns, weights })
+    }
+}
+
+fn mean(site: &Site, rows: usize, columns: usize) -> Result<Vec<f32>> {
+    let mut sum = vec![0.0f64; cells(rows, columns)?];
+    if !sum.is_empty() {
+        for head in 0..site.heads {
+            for (sum, weight) in sum.iter_mut().zip(one(site, head, rows, columns)?) {
+                *sum += f64::from(weight);
+            }
+        }
+    }
+    Ok(sum.into_iter().map(|sum| (sum / site.heads as f64) as f32).collect())
+}
+
+fn one(site: &Site, head: usize, rows: usize, columns: usize) -> Result<Vec<f32>> {
+    let cells = cells(rows, columns)?;
+    match &site.evidence {
+        Evidence::Weights(weights) => Ok(weights[head * cells..][..cells].to_vec()),
+        Evidence::States(_) if cells == 0 => Ok(Vec::new()),
+        Evidence::States(states) => {
+            let weights = recompute(states, site.heads, head, rows, columns);
+            // States that pass every check one by one may still not belong together.
+            match weights.iter().all(|weight| (0.0..=1.01).contains(weight)) {
+                true => Ok(weights),
+                false => Err(Error::Recompute {
+                    site: site.name.clone(),
+                    reason: "the log-sum-exp does not belong to the queries and keys".to_owned(),
+                }),
+            }
+        }
+    }
+}
+
+fn cells(rows: usize, columns: usize) -> Result<usize> {
+    rows.checked_mul(columns).filter(|&cells| cells <= MAX_CELLS).ok_or(Error::TooLarge {
+        what: "attention map",
+        rows,
+        columns,
+        limit: "67,108,864",
+    })
+}
+
+fn recompute(states: &States, heads: usize, head: usize, rows: usize, columns: usize) -> Vec<f32> {
+    let width = states.width;
+    let q = &states.q[head * rows * width..][..rows * width];
+    let key_head = head / (heads / states.key_heads);
+    let k = &states.k[key_head * columns * width..][..columns * width];
+    let lse = &states.lse[head * rows..][..rows];
+    let mut weights = Vec::with_capacity(rows * columns);
+    for (row, (q, &lse)) in q.chunks_exact(width).zip(lse).enumerate() {
+        for (column, k) in k.chunks_exact(width).enumerate() {
+            let hidden = lse == f32::NEG_INFINITY || (states.causal && column + rows > row + columns);
+            let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum();
+            weights.push(if hidden { 0.0 } else { (dot * f64::from(states.scale) - f64::from(lse)).exp() as f32 });
+        }
+    }
+    weights
+}

@@ -1,0 +1,195 @@
+//! The attention that a caller puts together and runs.
+
+use std::sync::Arc;
+
+use crate::bias::Bias;
+use crate::dropout::Dropout;
+use crate::error::check_len;
+use crate::mask::{And, Mask};
+use crate::normalize::{Normalizer, Softmax};
+use crate::probe::Probe;
+use crate::problem::Problem;
+use crate::score::{ScaledDot, Score};
+use crate::shape::Shape;
+use crate::view::View;
+use crate::{Result, backward, decode, forward, probe};
+
+/// Attention: a score, and what is done to it on the way to weights.
+///
+/// Cheap to clone, and shared by any number of threads. Every combination is fused, forward and backward, in memory that
+/// grows with L and S, not with L·S.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    pub(crate) score: Arc<dyn Score>,
+    pub(crate) mask: Option<Arc<dyn Mask>>,
+    pub(crate) biases: Vec<Arc<dyn Bias>>,
+    pub(crate) normalizer: Arc<dyn Normalizer>,
+    pub(crate) dropout: Option<Dropout>,
+}
+
+impl Default for Attention {
+    /// [`ScaledDot`] and softmax, everyone sees everyone.
+    fn default() -> Self {
+        Self::new(ScaledDot::default())
+    }
+}
+
+impl Attention {
+    /// Softmax over the given score; no mask, no bias, no dropout.
+    pub fn new(score: impl Score + 'static) -> Self {
+        Self {
+            score: Arc::new(score),
+            mask: None,
+            biases: Vec::new(),
+            normalizer: Arc::new(Softmax::default()),
+            dropout: None,
+        }
+    }
+
+    /// Hides pairs; a second mask hides more (`&`).
+    pub fn mask(mut self, mask: impl Mask + 'static) -> Self {
+        self.mask = Some(match self.mask {
+            None => Arc::new(mask),
+            Some(earlier) => Arc::new(And(earlier, mask)),
+        });
+        self
+    }
+
+    /// Adds a bias after those that were added before.
+    pub fn bias(mut self, bias: impl Bias + 'static) -> Self {
+        self.biases.push(Arc::new(bias));
+        self
+    }
+
+    /// Replaces the softmax.
+    pub fn normalizer(mut self, normalizer: impl Normalizer + 'static) -> Self {
+        self.normalizer = Arc::new(normalizer);
+        self
+    }
+
+    /// Drops weights with the given probability and scales the others up, keyed by `seed` and the place of the weight
+    /// (see [`dropout`](crate::dropout)); 0 drops nothing.
+    ///
+    /// # Errors
+    /// If the probability is not in [0, 1).
+    pub fn dropout(mut self, probability: f32, seed: u64) -> Result<Self> {
+        let dropout = Dropout::new(probability, seed)?;
+        self.dropout = (probability > 0.0).then_some(dropout);
+        Ok(self)
+    }
+
+    /// Attends: `q` `[batch, head, L, d]`, `k` `[batch, key head, S, d]`, `v` `[batch, key head, S, dv]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit each other or a modifier.
+    pub fn forward(&self, q: &View, k: &View, v: &View) -> Result<Output> {
+        let problem = Problem::new(self, q, k)?.with_values(v)?;
+        let mut context = vec![0.0; problem.size(problem.shape.value_width)?];
+        let mut lse = vec![0.0; problem.size(1)?];
+        forward::run(&problem, v, &mut context, &mut lse);
+        Ok(Output { context, lse })
+    }
+
+    /// As [`forward`](Attention::forward), into memory of the caller's: `context` `[batch, head, L, dv]` and `lse`
+    /// `[batch, head, L]`, both contiguous.
+    ///
+    /// # Errors
+    /// If the shapes do not fit each other, a modifier or the given memory.
+    pub fn forward_into(&self, q: &View, k: &View, v: &View, context: &mut [f32], lse: &mut [f32]) -> Result<()> {
+        let problem = Problem::new(self, q, k)?.with_values(v)?;
+        check_len("context", context.len(), problem.size(problem.shape.value_width)?)?;
+        check_len("lse", lse.len(), problem.size(1)?)?;
+        forward::run(&problem, v, context, lse);
+        Ok(())
+    }
+
+    /// As [`forward`](Attention::forward) for few queries against many keys, as when a text is generated: the work is
+    /// split over the keys, in fixed blocks. The cache gives `k` and `v`.
+    ///
+    /// # Errors
+    /// As [`forward`](Attention::forward).
+    pub fn decode(&self, q: &View, cache: &decode::KeyValueCache) -> Result<Output> {
+        let (k, v) = (cache.keys(), cache.values());
+        let problem = Problem::new(self, q, &k)?.with_values(&v)?;
+        let mut context = vec![0.0; problem.size(problem.shape.value_width)?];
+        let mut lse = vec![0.0; problem.size(1)?];
+        decode::run(&problem, &v, &mut context, &mut lse);
+        Ok(Output { context, lse })
+    }
+
+    /// Gradients, given what [`forward`](Attention::forward) returned and the gradient of the context.
+    ///
+    /// The weights are computed again, tile by tile; dropout drops the same ones.
+    ///
+    /// # Errors
+    /// If the shapes do not fit each other or a modifier.
+    pub fn backward(
+        &self,
+        q: &View,
+        k: &View,
+        v: &View,
+        context: &[f32],
+        lse: &[f32],
+        grad_context: &View,
+    ) -> Result<Gradients> {
+        let problem = Problem::new(self, q, k)?.with_values(v)?;
+        let Shape { batch, heads, queries, value_width, .. } = problem.shape;
+        check_len("context", context.len(), problem.size(value_width)?)?;
+        check_len("lse", lse.len(), problem.size(1)?)?;
+        let expected = [batch, heads, queries, value_width];
+        if grad_context.shape() != expected {
+            let given = format!("{:?}", grad_context.shape());
+            return Err(crate::Error::new("gradient of the context", given, format!("{expected:?}")));
+        }
+        Ok(backward::run(&problem, v, context, lse, grad_context))
+    }
+
+    /// Shows the exact weights, made again from `q`, `k` and `lse` a tile at a time, to every probe. Dropout is not
+    /// applied.
+    ///
+    /// # Errors
+    /// If the shapes do not fit each other, a modifier or a probe.
+    pub fn observe(&self, q: &View, k: &View, lse: &[f32], probes: &mut [&mut dyn Probe]) -> Result<()> {
+        let problem = Problem::new(self, q, k)?;
+        check_len("lse", lse.len(), problem.size(1)?)?;
+        probe::run(&problem, lse, probes)
+    }
+
+    /// Refuses a problem that a modifier was not made for.
+    pub(crate) fn check(&self, shape: &Shape) -> Result<()> {
+        self.score.check(shape)?;
+        if let Some(mask) = &self.mask {
+            mask.check(shape)?;
+        }
+        for bias in &self.biases {
+            bias.check(shape)?;
+        }
+        self.normalizer.check(shape)
+    }
+}
+
+/// What attention gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// `[batch, head, query, value feature]`, contiguous.
+    pub context: Vec<f32>,
+    /// Each row's log-sum-exp `[batch, head, query]`; −∞ for a query that sees no key.
+    pub lse: Vec<f32>,
+}
+
+/// What a gradient of the context means for everything that led to it; all contiguous.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// In the shape of the queries.
+    pub queries: Vec<f32>,
+    /// In the shape of the keys, summed over the query heads that share one.
+    pub keys: Vec<f32>,
+    /// In the shape of the values, summed as the keys.
+    pub values: Vec<f32>,
+    /// For [`Score::parameters`].
+    pub score: Vec<f32>,
+    /// For [`Bias::parameters`] of each bias, in order.
+    pub biases: Vec<Vec<f32>>,
+    /// For [`Normalizer::parameters`].
+    pub normalizer: Vec<f32>,
+}

@@ -1,0 +1,89 @@
+//! One tile of the backward pass, from scores to the gradient of scores.
+
+use super::Inputs;
+use super::block::QueryBlock;
+use crate::problem::{Problem, Seen};
+use crate::scores::Scores;
+use crate::scratch;
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Tile};
+use crate::simd::gemm;
+
+/// Memory for the tiles that a backward pass keeps at hand.
+pub(super) struct TileGradient<'a> {
+    stages: &'a mut [f32],
+    weights: &'a mut [f32],
+    dropped: &'a mut [f32],
+    grad: &'a mut [f32],
+}
+
+/// What is known about a tile.
+pub(super) struct Parts<'a> {
+    /// The score, then what each bias made of it; 0 where hidden.
+    pub(super) stages: Vec<Scores<'a>>,
+    /// The weights, after dropout.
+    pub(super) weights: Scores<'a>,
+    /// The gradient of the last stage.
+    pub(super) grad: Scores<'a>,
+    /// What the queries see.
+    pub(super) seen: Seen,
+}
+
+impl TileGradient<'_> {
+    /// Finds memory for as long as `f` runs.
+    pub(super) fn with(problem: &Problem, f: impl FnOnce(&mut TileGradient)) {
+        const TILE: usize = QUERY_BLOCK * KEY_BLOCK;
+        let dropped = if problem.attention.dropout.is_some() { TILE } else { 0 };
+        let stages = TILE * (1 + problem.attention.biases.len());
+        scratch::with([stages, TILE, dropped, TILE], |[stages, weights, dropped, grad]| {
+            f(&mut TileGradient { stages, weights, dropped, grad });
+        });
+    }
+
+    /// Computes a tile, or nothing if it is hidden.
+    pub(super) fn compute(&mut self, inputs: &Inputs, block: &QueryBlock, tile: &Tile) -> Option<Parts<'_>> {
+        let problem = inputs.problem;
+        let attention = problem.attention;
+        let seen = problem.seen(tile);
+        if matches!(seen, Seen::Nothing) {
+            return None;
+        }
+        let mut stages: Vec<Scores> =
+            self.stages.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK).map(|stage| Scores::new(tile, stage)).collect();
+        attention.score.forward(tile, &block.queries, &problem.tile_keys(tile), &mut stages[0]);
+        for (i, bias) in attention.biases.iter().enumerate() {
+            let (before, after) = stages.split_at_mut(i + 1);
+            after[0].copy_from(&before[i]);
+            bias.add(tile, &mut after[0]);
+        }
+
+        let mut weights = Scores::new(tile, self.weights);
+        weights.copy_from(&stages[attention.biases.len()]);
+        if let Seen::Some(visible) = &seen {
+            visible.hide(&mut weights, f32::NEG_INFINITY);
+        }
+        attention.normalizer.weights(&block.lse, &mut weights);
+
+        let mut grad = Scores::new(tile, self.grad);
+        let values = inputs.values.matrix(tile.batch, tile.head / problem.shape.group()).slice(tile.keys.clone());
+        let lanes = grad.lanes();
+        gemm(1.0, values, block.grad_transposed, grad.values_mut(), lanes, false);
+        let mask = attention.dropout.map(|dropout| {
+            let mut mask = Scores::new(tile, self.dropped);
+            dropout.fill(tile, &mut mask);
+            grad.zip(&mask, |grad, scale| grad * scale);
+            mask
+        });
+        attention.normalizer.backward(&weights, &block.inner, &mut grad);
+
+        if let Some(mask) = mask {
+            weights.zip(&mask, |weight, scale| weight * scale);
+        }
+        if let Seen::Some(visible) = &seen {
+            // Nothing that a query cannot see may speak in its gradients, not even as 0 · NaN.
+            for hidden in stages.iter_mut().chain([&mut weights, &mut grad]) {
+                visible.hide(hidden, 0.0);
+            }
+        }
+        Some(Parts { stages, weights, grad, seen })
+    }
+}

@@ -1,0 +1,1 @@
+//! Exact fused attention on slices: no tensor framework, no L×L matrix.

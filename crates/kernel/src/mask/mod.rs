@@ -1,0 +1,135 @@
+//! Masks: who may see whom.
+//!
+//! A mask answers a tile at a time. It may say that the tile is [`Coverage::Empty`] (it is skipped: no product is
+//! computed) or [`Coverage::Full`] (nothing is hidden in it); otherwise it fills [`Visible`], one bit a pair, on which
+//! `&`, `|` and `!` are one machine instruction for 64 queries.
+
+mod causal;
+mod dense;
+mod documents;
+mod operators;
+mod padding;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::Result;
+use crate::scores::Scores;
+use crate::shape::{KEY_BLOCK, Shape, Tile};
+use crate::simd::{LANES, multiversion};
+
+pub use causal::{Causal, Corner, Window};
+pub use dense::{DenseMask, KeyMask};
+pub use documents::Documents;
+pub use operators::{And, Not, Or, SharedMask};
+pub use padding::Padding;
+
+/// What a mask leaves of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// No query sees any key.
+    Empty,
+    /// Every query sees every key.
+    Full,
+    /// It depends on the pair.
+    Mixed,
+}
+
+/// Who may see whom.
+pub trait Mask: Debug + Send + Sync {
+    /// Refuses a problem whose sizes do not fit the mask.
+    ///
+    /// # Errors
+    /// If the mask was made for other sizes.
+    fn check(&self, shape: &Shape) -> Result<()> {
+        let _ = shape;
+        Ok(())
+    }
+
+    /// What is left of a tile. `Mixed` is always right; the others save work and must be exact.
+    fn coverage(&self, tile: &Tile) -> Coverage {
+        let _ = tile;
+        Coverage::Mixed
+    }
+
+    /// Says for every pair of a tile whether the query sees the key. `visible` comes with nothing visible.
+    fn fill(&self, tile: &Tile, visible: &mut Visible);
+}
+
+macro_rules! forward_mask {
+    ($($pointer:ty),*) => {$(
+        impl<M: Mask + ?Sized> Mask for $pointer {
+            fn check(&self, shape: &Shape) -> Result<()> {
+                (**self).check(shape)
+            }
+            fn coverage(&self, tile: &Tile) -> Coverage {
+                (**self).coverage(tile)
+            }
+            fn fill(&self, tile: &Tile, visible: &mut Visible) {
+                (**self).fill(tile, visible);
+            }
+        }
+    )*};
+}
+forward_mask!(Box<M>, Arc<M>);
+
+/// Which keys each query of a tile sees: for each key a word with one bit a query, the first query lowest.
+#[derive(Clone, Debug)]
+pub struct Visible {
+    words: [u64; KEY_BLOCK],
+    keys: usize,
+}
+
+impl Visible {
+    /// Nothing visible.
+    pub(crate) fn none(tile: &Tile) -> Self {
+        Self { words: [0; KEY_BLOCK], keys: tile.keys.len() }
+    }
+
+    /// One word a key: bit i is the tile's i-th query. Bits past the queries mean nothing.
+    pub fn words(&self) -> &[u64] {
+        &self.words[..self.keys]
+    }
+
+    /// As [`words`](Visible::words), to be changed.
+    pub fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.words[..self.keys]
+    }
+
+    /// Sets every pair to what `f(query, key)` says, both as positions in the sequence.
+    pub fn each(&mut self, tile: &Tile, f: impl Fn(usize, usize) -> bool) {
+        for (word, key) in self.words.iter_mut().zip(tile.keys.clone()) {
+            *word = tile.queries.clone().enumerate().fold(0, |word, (i, query)| word | (u64::from(f(query, key)) << i));
+        }
+    }
+
+    /// Whether the tile's `query`-th query sees its `key`-th key.
+    pub fn get(&self, query: usize, key: usize) -> bool {
+        self.words[key] >> query & 1 == 1
+    }
+
+    /// Puts `value` in place of every hidden number.
+    pub(crate) fn hide(&self, scores: &mut Scores, value: f32) {
+        let lanes = scores.lanes();
+        hide(self.words(), scores.values_mut(), lanes, value);
+    }
+}
+
+multiversion! {
+    fn hide<I>(words: &[u64], values: &mut [f32], lanes: usize, value: f32) {
+        for (row, &word) in values.chunks_exact_mut(lanes.max(1)).zip(words) {
+            for (part, vector) in row.chunks_exact_mut(LANES).enumerate() {
+                let bits = (word >> (part * LANES)) as u32;
+                for (lane, x) in vector.iter_mut().enumerate() {
+                    *x = if bits & (1 << lane) == 0 { value } else { *x };
+                }
+            }
+        }
+    }
+}
+
+/// The lowest `n` bits, for n from 0 to 64 and beyond.
+#[inline(always)]
+pub(crate) fn low_bits(n: usize) -> u64 {
+    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
+}

@@ -1,0 +1,116 @@
+//! One tile of numbers, a score for each pair of a query and a key.
+
+use std::ops::Range;
+
+use crate::shape::Tile;
+use crate::simd::{multiversion, pad};
+
+/// The scores (or weights, or gradients) of a tile.
+///
+/// Queries lie side by side in vector lanes and keys follow each other, so that everything that runs along a row of the
+/// attention matrix (maximum, sum, rescaling, masks) is vertical and needs no shuffling. [`each`](Scores::each) hides the
+/// layout.
+#[derive(Debug)]
+pub struct Scores<'a> {
+    values: &'a mut [f32],
+    lanes: usize,
+    queries: Range<usize>,
+    keys: Range<usize>,
+}
+
+impl<'a> Scores<'a> {
+    /// The tile's numbers in `buffer`, which holds at least [`Scores::size`] of them.
+    pub(crate) fn new(tile: &Tile, buffer: &'a mut [f32]) -> Self {
+        Self {
+            values: &mut buffer[..Self::size(tile)],
+            lanes: pad(tile.queries.len()),
+            queries: tile.queries.clone(),
+            keys: tile.keys.clone(),
+        }
+    }
+
+    /// How many numbers a tile takes, padding included.
+    pub(crate) fn size(tile: &Tile) -> usize {
+        pad(tile.queries.len()) * tile.keys.len()
+    }
+
+    /// The queries, as positions in the sequence.
+    pub fn queries(&self) -> Range<usize> {
+        self.queries.clone()
+    }
+
+    /// The keys, as positions in the sequence.
+    pub fn keys(&self) -> Range<usize> {
+        self.keys.clone()
+    }
+
+    /// Numbers from one key to the next: the queries, padded to whole vectors.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// All numbers: `lanes` for each key. Those past the queries mean nothing.
+    pub fn values(&self) -> &[f32] {
+        self.values
+    }
+
+    /// As [`values`](Scores::values), to be changed.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        self.values
+    }
+
+    /// The numbers of one key (a position in the sequence) for each query of the tile.
+    ///
+    /// # Panics
+    /// If the key is not in the tile.
+    #[inline(always)]
+    pub fn row(&self, key: usize) -> &[f32] {
+        let start = (key - self.keys.start) * self.lanes;
+        &self.values[start..start + self.queries.len()]
+    }
+
+    /// As [`row`](Scores::row), to be changed.
+    ///
+    /// # Panics
+    /// If the key is not in the tile.
+    #[inline(always)]
+    pub fn row_mut(&mut self, key: usize) -> &mut [f32] {
+        let start = (key - self.keys.start) * self.lanes;
+        &mut self.values[start..start + self.queries.len()]
+    }
+
+    /// Replaces every score by `f(query, key, score)`; positions are those in the sequence.
+    ///
+    /// The loop is compiled for each instruction set, so a plain closure vectorises.
+    pub fn each(&mut self, f: impl Fn(usize, usize, f32) -> f32) {
+        each(self.values, self.lanes, self.queries.clone(), self.keys.start, f);
+    }
+
+    /// Replaces every number by `f(number, other)`, where `other` is the one in the same place of another tile.
+    pub fn zip(&mut self, other: &Scores, f: impl Fn(f32, f32) -> f32) {
+        zip(self.values, other.values, f);
+    }
+
+    /// Copies another tile of the same place.
+    pub(crate) fn copy_from(&mut self, other: &Scores) {
+        self.values.copy_from_slice(other.values);
+    }
+}
+
+multiversion! {
+    fn each<I, F: Fn(usize, usize, f32) -> f32>(
+        values: &mut [f32], lanes: usize, queries: Range<usize>, first_key: usize, f: F
+    ) {
+        for (key, row) in values.chunks_exact_mut(lanes.max(1)).enumerate() {
+            for (query, score) in row[..queries.len()].iter_mut().enumerate() {
+                *score = f(queries.start + query, first_key + key, *score);
+            }
+        }
+    }
+
+    fn zip<I, F: Fn(f32, f32) -> f32>(values: &mut [f32], others: &[f32], f: F) {
+        for (value, &other) in values.iter_mut().zip(others) {
+            *value = f(*value, other);
+        }
+    }
+}

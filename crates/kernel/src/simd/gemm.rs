@@ -1,0 +1,128 @@
+//! The micro-kernel behind all seven matrix products of attention, forward and backward.
+
+use super::{Isa, LANES, Lanes, multiversion};
+use crate::view::Matrix;
+
+multiversion! {
+    /// `C = alpha · A · B`, or `C += …` with `accumulate`.
+    ///
+    /// A is strided (exchange its strides to transpose it); B and C are panels whose rows follow each other every `lanes`
+    /// numbers, a multiple of [`LANES`]. Each element is summed over A's columns in order, one at a time, so its bits do
+    /// not depend on how the panels are cut.
+    pub(crate) fn gemm<I>(alpha: f32, a: Matrix<'_>, b: &[f32], c: &mut [f32], lanes: usize, accumulate: bool) {
+        assert!(lanes.is_multiple_of(LANES) && a.in_bounds());
+        assert!(b.len() >= a.columns * lanes && c.len() >= a.rows * lanes);
+        let (rows, vectors) = I::TILE;
+        let mut lane = 0;
+        while lane < lanes {
+            let left = (lanes - lane) / LANES;
+            // With fewer vectors across, more rows keep as many accumulators busy.
+            lane += LANES * match left.min(vectors) {
+                // SAFETY: the panels hold `lanes` numbers a row, of which those at `lane` and after are left.
+                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, c, lanes, lane, accumulate, rows * vectors) },
+                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, c, lanes, lane, accumulate, rows * vectors / 2) },
+                _ => unsafe { columns::<I, 4>(alpha, a, b, c, lanes, lane, accumulate, rows) },
+            };
+        }
+    }
+}
+
+/// All rows of `N` vectors' worth of columns, at most `tallest` rows at a time. Returns `N`.
+///
+/// # Safety
+/// A is in bounds, B and C hold `lane + N * LANES` numbers in each of their rows.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn columns<I: Isa, const N: usize>(
+    alpha: f32,
+    a: Matrix<'_>,
+    b: &[f32],
+    c: &mut [f32],
+    lanes: usize,
+    lane: usize,
+    accumulate: bool,
+    tallest: usize,
+) -> usize {
+    let mut row = 0;
+    while row < a.rows {
+        // SAFETY: `row + M <= a.rows`; the rest is the caller's promise.
+        row += unsafe {
+            match (a.rows - row).min(tallest) {
+                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, c, lanes, lane, accumulate),
+                4.. => micro::<I, 4, N>(alpha, a, row, b, c, lanes, lane, accumulate),
+                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, c, lanes, lane, accumulate),
+                _ => micro::<I, 1, N>(alpha, a, row, b, c, lanes, lane, accumulate),
+            }
+        };
+    }
+    N
+}
+
+/// `M` rows of `N` vectors, accumulated in registers. Returns `M`.
+///
+/// # Safety
+/// As for [`columns`], and `row + M <= a.rows`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn micro<I: Isa, const M: usize, const N: usize>(
+    alpha: f32,
+    a: Matrix<'_>,
+    row: usize,
+    b: &[f32],
+    c: &mut [f32],
+    lanes: usize,
+    lane: usize,
+    accumulate: bool,
+) -> usize {
+    let mut sums = [[Lanes::ZERO; N]; M];
+    let a_row = a.data.as_ptr().wrapping_add(row * a.row_stride);
+    for p in 0..a.columns {
+        let mut b_row = [Lanes::ZERO; N];
+        for (n, vector) in b_row.iter_mut().enumerate() {
+            // SAFETY: B has `a.columns` rows, and this one `lane + N * LANES` numbers.
+            vector.0 = unsafe { b.as_ptr().add(p * lanes + lane + n * LANES).cast::<[f32; LANES]>().read_unaligned() };
+        }
+        for (m, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: A is in bounds and `row + m < a.rows`.
+            let x = Lanes::splat(unsafe { *a_row.add(m * a.row_stride + p * a.column_stride) });
+            for (sum, &vector) in sums.iter_mut().zip(&b_row) {
+                *sum = x.fma::<I>(vector, *sum);
+            }
+        }
+    }
+    for (m, sums) in sums.iter().enumerate() {
+        for (n, sum) in sums.iter().enumerate() {
+            let start = (row + m) * lanes + lane + n * LANES;
+            // SAFETY: C has `a.rows` rows, and this one `lane + N * LANES` numbers.
+            let to = unsafe { c.get_unchecked_mut(start..start + LANES) };
+            let base = if accumulate { Lanes::load(to) } else { Lanes::ZERO };
+            sum.fma::<I>(Lanes::splat(alpha), base).store(to);
+        }
+    }
+    M
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_size_matches_the_definition() {
+        for (rows, columns, lanes) in [(1, 1, 16), (3, 5, 32), (7, 0, 48), (9, 17, 64), (64, 33, 80), (5, 64, 128)] {
+            let a: Vec<f32> = (0..rows * columns).map(|i| ((i * 7 + 3) % 11) as f32 - 5.0).collect();
+            let b: Vec<f32> = (0..columns * lanes).map(|i| ((i * 5 + 1) % 13) as f32 - 6.0).collect();
+            let expected = |row: usize, lane: usize, at: &dyn Fn(usize, usize) -> f32| -> f32 {
+                (0..columns).map(|p| at(row, p) * b[p * lanes + lane]).sum()
+            };
+            let straight = Matrix::panel(&a, rows, columns, columns);
+            let crossed = Matrix::panel(&a, columns, rows, rows).transposed();
+            for matrix in [straight, crossed] {
+                let mut c = vec![1.0; rows * lanes];
+                gemm(2.0, matrix, &b, &mut c, lanes, true);
+                for (i, &c) in c.iter().enumerate() {
+                    assert_eq!(c, 1.0 + 2.0 * expected(i / lanes, i % lanes, &|row, p| matrix.get(row, p)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Portable vectors, compiled once for each instruction set and chosen at run time.
+//!
+//! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
+//! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
+//! registers. Intrinsics are not needed, so there is one text to read and one to test.
+
+mod exp;
+mod gemm;
+mod lanes;
+
+pub(crate) use exp::{exp, tanh};
+pub(crate) use gemm::gemm;
+pub(crate) use lanes::{LANES, Lanes, pad};
+
+/// An instruction set, as far as portable code has to know it.
+pub(crate) trait Isa {
+    /// Whether a fused multiply-add is one instruction; where it is not, [`f32::mul_add`] calls a library function.
+    const FMA: bool;
+    /// How many rows of how many [`Lanes`] the accumulators of a matrix product may fill without spilling.
+    const TILE: (usize, usize);
+
+    /// `a · b + c`, fused where that is fast.
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        if Self::FMA { a.mul_add(b, c) } else { a * b + c }
+    }
+}
+
+/// 32 registers of 16 numbers.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Avx512;
+
+#[cfg(target_arch = "x86_64")]
+impl Isa for Avx512 {
+    const FMA: bool = true;
+    const TILE: (usize, usize) = (4, 4);
+}
+
+/// 16 registers of 8 numbers.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Avx2;
+
+#[cfg(target_arch = "x86_64")]
+impl Isa for Avx2 {
+    const FMA: bool = true;
+    const TILE: (usize, usize) = (4, 1);
+}
+
+/// What every processor of the target has.
+pub(crate) struct Baseline;
+
+impl Isa for Baseline {
+    const FMA: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
+    const TILE: (usize, usize) = if cfg!(target_arch = "aarch64") { (4, 1) } else { (2, 1) };
+}
+
+/// The instruction sets that are told apart at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Baseline,
+}
+
+/// The best instruction set of this processor.
+#[inline]
+pub(crate) fn level() -> Level {
+    static LEVEL: std::sync::LazyLock<Level> = std::sync::LazyLock::new(detect);
+    *LEVEL
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma")
+    {
+        Level::Avx512
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        Level::Avx2
+    } else {
+        Level::Baseline
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Baseline
+}
+
+/// Compiles functions for each instruction set. The first type parameter names the set inside the body and is gone
+/// outside: `fn f<I>(x: f32) -> f32 { I::fma(x, x, 1.0) }` is called as `f(x)`.
+macro_rules! multiversion {
+    ($(
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident<$isa:ident $(, $generic:ident: $bound:path)*>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?
+        $body:block
+    )*) => {$(
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            fn generic<$isa: $crate::simd::Isa $(, $generic: $bound)*>($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            fn avx512<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
+                generic::<$crate::simd::Avx512 $(, $generic)*>($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
+                generic::<$crate::simd::Avx2 $(, $generic)*>($($arg),*)
+            }
+
+            match $crate::simd::level() {
+                // SAFETY: `level` found these instructions on this processor.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Level::Avx512 => unsafe { avx512::<$($generic),*>($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Level::Avx2 => unsafe { avx2::<$($generic),*>($($arg),*) },
+                $crate::simd::Level::Baseline => generic::<$crate::simd::Baseline $(, $generic)*>($($arg),*),
+            }
+        }
+    )*};
+}
+pub(crate) use multiversion;

@@ -1,0 +1,38 @@
+//! Models made of attention: the Transformer, and the recurrent networks it grew out of.
+//!
+//! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
+//! says what it looked at. [`search()`] turns any of them into a translator of sentences.
+//!
+//! ```
+//! use regard_models::{Search, Specials, TransformerConfig, search};
+//! use burn::tensor::Device;
+//!
+//! let specials = Specials { pad: 0, begin: 1, end: 2 };
+//! let config = TransformerConfig::new(20, specials).with_width(16).with_heads(2).with_inner(32);
+//! let model = config.init(&Device::default())?;
+//!
+//! // Untrained, it writes nonsense, but it writes.
+//! let found = search(&model, &[vec![3, 4, 5], vec![6]], &Search::default())?;
+//! assert_eq!(found.len(), 2);
+//! # Ok::<(), regard_models::Error>(())
+//! ```
+
+mod error;
+mod padded;
+mod recurrent;
+mod search;
+mod seq2seq;
+mod transformer;
+mod translator;
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use padded::Padded;
+pub use recurrent::{Bidirectional, Gru};
+pub use search::{Hypothesis, Search, search};
+pub use seq2seq::{BAHDANAU, Decoding, LUONG, Seq2Seq, Seq2SeqConfig, Seq2SeqState};
+pub use transformer::{
+    CARD as TRANSFORMER, DecoderLayer, EncoderLayer, FeedForward, Norm, Transformer, TransformerConfig,
+    TransformerState,
+};
+pub use translator::{Sight, Site, Specials, Translator};

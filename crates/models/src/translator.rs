@@ -1,0 +1,142 @@
+//! What the encoder–decoders have in common: train on pairs, and write a sentence token by token.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use regard::attention::Look;
+use regard::catalogue::Card;
+use regard::{Mode, ops};
+
+use crate::error::Result;
+use crate::padded::Padded;
+
+/// The ids with a meaning of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Specials {
+    /// Fills up short rows.
+    pub pad: u32,
+    /// Begins a target.
+    pub begin: u32,
+    /// Ends a sequence.
+    pub end: u32,
+}
+
+/// Where in a translator somebody looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Site {
+    /// Source tokens at source tokens.
+    EncoderSelf,
+    /// Target tokens at target tokens.
+    DecoderSelf,
+    /// Target tokens at source tokens.
+    Cross,
+}
+
+impl Site {
+    /// The name in traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Site::EncoderSelf => "encoder.self",
+            Site::DecoderSelf => "decoder.self",
+            Site::Cross => "decoder.cross",
+        }
+    }
+}
+
+/// What was seen at one place of one layer: one look for all queries, or, where the queries come one by one, a look each.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// The place.
+    pub site: Site,
+    /// The layer, from 0.
+    pub layer: usize,
+    /// Consecutive queries.
+    pub looks: Vec<Look>,
+}
+
+impl Sight {
+    /// The weights, `[batch, head, query, key]`.
+    ///
+    /// # Errors
+    /// When the kernel cannot recompute them.
+    pub fn weights(&self) -> Result<Tensor<4>> {
+        let parts = self.looks.iter().map(Look::weights).collect::<regard::Result<Vec<_>>>()?;
+        Ok(Tensor::cat(parts, 2))
+    }
+}
+
+/// An encoder–decoder over token ids.
+pub trait Translator: Module + Sync {
+    /// What is known after reading the source and some of the target, for a batch of hypotheses.
+    type State: Send;
+
+    /// The catalogue's card.
+    fn card(&self) -> Card;
+
+    /// Size of the (joint) vocabulary.
+    fn vocabulary(&self) -> usize;
+
+    /// The special ids.
+    fn specials(&self) -> Specials;
+
+    /// The longest sequence that it takes, source or target, special tokens included.
+    fn longest(&self) -> usize;
+
+    /// Where the weights are.
+    fn device(&self) -> Device;
+
+    /// Scores of the next token at every target position, `[row · position, vocabulary]`, the target given
+    /// ("teacher forcing"). With `sights`, also what was looked at.
+    ///
+    /// # Errors
+    /// When a sequence is longer than [`Self::longest`].
+    fn forward(
+        &self,
+        source: &Padded,
+        target: &Padded,
+        mode: Mode,
+        sights: Option<&mut Vec<Sight>>,
+    ) -> Result<Tensor<2>>;
+
+    /// Reads the sources.
+    ///
+    /// # Errors
+    /// When one is longer than [`Self::longest`].
+    fn start(&self, source: &Padded) -> Result<Self::State>;
+
+    /// Takes one more target token a row and scores the next, `[row, vocabulary]`.
+    ///
+    /// # Errors
+    /// When the target grows beyond [`Self::longest`].
+    fn step(&self, tokens: &[u32], state: &mut Self::State) -> Result<Tensor<2>>;
+
+    /// Keeps these rows of the state, in this order; a row may be kept several times.
+    fn select(&self, state: &mut Self::State, rows: &[usize]);
+
+    /// Summed label-smoothed cross-entropy of the targets (each without begin and end, which are added here), and how
+    /// many tokens it is the sum of.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    fn loss(
+        &self,
+        sources: &[Vec<u32>],
+        targets: &[Vec<u32>],
+        smoothing: f32,
+        mode: Mode,
+    ) -> Result<(Tensor<1>, usize)> {
+        let Specials { pad, begin, end } = self.specials();
+        let with = |front: Option<u32>, ids: &[u32], back: Option<u32>| -> Vec<u32> {
+            front.into_iter().chain(ids.iter().copied()).chain(back).collect()
+        };
+        let sources: Vec<_> = sources.iter().map(|ids| with(None, ids, Some(end))).collect();
+        let inputs: Vec<_> = targets.iter().map(|ids| with(Some(begin), ids, None)).collect();
+        let outputs: Vec<_> = targets.iter().map(|ids| with(None, ids, Some(end))).collect();
+        let vocabulary = self.vocabulary();
+        let source = Padded::new(&sources, pad, vocabulary)?;
+        let input = Padded::new(&inputs, pad, vocabulary)?;
+        let output = Padded::new(&outputs, pad, vocabulary)?;
+        let logits = self.forward(&source, &input, mode, None)?;
+        let loss = ops::cross_entropy(logits, output.ids().to_vec(), smoothing, Some(pad))?;
+        Ok((loss, output.lengths().iter().sum()))
+    }
+}

@@ -1,0 +1,159 @@
+//! Weights as safetensors: one tensor a parameter, named by its path in the module, f32 or f16.
+//!
+//! Loading trusts nothing: names, shapes, types and sizes are checked against the module, and every number must be finite.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::error::{Error, Result};
+
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// Four bytes.
+    F32,
+    /// Two bytes: half the size, three decimal digits.
+    F16,
+}
+
+/// Every parameter by path.
+pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let mut collector = Collector { path: Vec::new(), found: BTreeMap::new() };
+    module.visit(&mut collector);
+    collector.found
+}
+
+/// The file's bytes: the parameters of `module`, and `metadata` in the header.
+///
+/// # Errors
+/// When the metadata or sizes do not fit the format.
+pub fn to_bytes<M: Module>(
+    module: &M,
+    precision: Precision,
+    metadata: BTreeMap<String, String>,
+) -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
+    let stored: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = parameters(module)
+        .into_iter()
+        .map(|(name, (shape, values))| match precision {
+            Precision::F32 => (name, shape, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Precision::F16 => {
+                (name, shape, Dtype::F16, values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect())
+            }
+        })
+        .collect();
+    let views = stored
+        .iter()
+        .map(|(name, shape, dtype, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    safetensors::serialize(views, Some(metadata.into_iter().collect()))
+}
+
+/// `module` with the parameters in `bytes`, which were read from `path`.
+///
+/// # Errors
+/// When the file is not safetensors, lacks a parameter, has one too many, or one has another shape, an unknown type, or
+/// a number that is not finite.
+pub fn from_bytes<M: Module>(module: M, bytes: &[u8], path: &Path) -> Result<M> {
+    let wrong = |reason: String| Error::Weights { path: path.to_owned(), reason };
+    let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
+    let mut values = BTreeMap::new();
+    for (name, view) in file.tensors() {
+        let numbers = numbers(&view).map_err(|reason| wrong(format!("tensor {name}: {reason}")))?;
+        values.insert(name, (view.shape().to_vec(), numbers));
+    }
+    assign(module, values).map_err(wrong)
+}
+
+/// `module` with these parameters.
+///
+/// # Errors
+/// Saying which parameter is missing, one too many, or of another shape.
+pub fn assign<M: Module>(
+    module: M,
+    values: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+) -> std::result::Result<M, String> {
+    let mut loader = Loader { path: Vec::new(), values, problem: None };
+    let module = module.map(&mut loader);
+    match (loader.problem, loader.values.into_keys().next()) {
+        (Some(problem), _) => Err(problem),
+        (None, Some(unused)) => Err(format!("tensor {unused} belongs to no parameter of this model")),
+        (None, None) => Ok(module),
+    }
+}
+
+fn numbers(view: &TensorView) -> std::result::Result<Vec<f32>, String> {
+    let data = view.data();
+    let numbers: Vec<f32> = match view.dtype() {
+        Dtype::F32 => data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Dtype::F16 => data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+        Dtype::BF16 => data.as_chunks().0.iter().map(|&bytes| bf16::from_le_bytes(bytes).to_f32()).collect(),
+        other => return Err(format!("type {other:?}, expected F32, F16 or BF16")),
+    };
+    match numbers.iter().position(|number| !number.is_finite()) {
+        Some(at) => Err(format!("element {at} is {}, expected finite numbers", numbers[at])),
+        None => Ok(numbers),
+    }
+}
+
+struct Collector {
+    path: Vec<String>,
+    found: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let values = value.to_data().into_vec().expect("parameters are f32");
+        self.found.insert(self.path.join("."), (value.dims().to_vec(), values));
+    }
+}
+
+struct Loader {
+    path: Vec<String>,
+    values: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    problem: Option<String>,
+}
+
+impl ModuleMapper for Loader {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.problem.is_some() {
+            return param;
+        }
+        let name = self.path.join(".");
+        let expected = param.lazy_shape().to_vec();
+        let Some((shape, values)) = self.values.remove(&name) else {
+            self.problem = Some(format!("parameter {name} is missing"));
+            return param;
+        };
+        if shape != expected {
+            self.problem = Some(format!("tensor {name} has shape {shape:?}, expected {expected:?}"));
+            return param;
+        }
+        let device = param.lazy_device();
+        param.map(|old| {
+            let grad = old.is_require_grad();
+            Tensor::from_data(TensorData::new(values, shape), &device).set_require_grad(grad)
+        })
+    }
+}

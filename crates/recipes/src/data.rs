@@ -1,0 +1,82 @@
+//! From text files to batches of token numbers: [`pairs`] reads them, [`tokenizer`] cuts sentences into subwords,
+//! [`batches`] packs sentences of similar length together.
+//!
+//! ```
+//! use regard_recipes::data::{batches::{Batching, Lengths}, tokenizer::Tokenizer};
+//!
+//! let text = ["Good night.", "Bonne nuit.", "Good morning!", "Bonjour !"];
+//! let tokenizer = Tokenizer::train(text, 300)?;
+//! let ids = tokenizer.encode("Good night!")?;
+//! assert_eq!(tokenizer.decode(&ids)?, "Good night!");
+//!
+//! let lengths = vec![Lengths { source: 3, target: 4 }; 10];
+//! let epoch = Batching { max_tokens: 20, max_length: 10, ..Batching::default() }.epoch(&lengths, 1, 0)?;
+//! assert_eq!(epoch.batches.len(), 3); // 4, 4 and 2 sentences, each 4 tokens and their end long
+//! # Ok::<(), regard_recipes::data::DataError>(())
+//! ```
+
+pub mod batches;
+mod bpe;
+pub mod pairs;
+pub mod random;
+pub mod tokenizer;
+
+use std::path::PathBuf;
+
+/// What can be wrong with data on its way to a model.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file or folder could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file could not be written; what was there before is untouched.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line is not what its format asks for.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// A file or folder is readable and yet not what was asked for.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was found and what was expected.
+        problem: String,
+    },
+    /// An argument is outside its range.
+    #[error("{name} is {given}, expected {expected}")]
+    Argument {
+        /// The argument.
+        name: &'static str,
+        /// Its value.
+        given: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// A tokenizer is not one that [`tokenizer::Tokenizer::to_json`] wrote, or cannot do its work.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+}
+
+impl DataError {
+    fn argument(name: &'static str, given: impl ToString, expected: impl ToString) -> Self {
+        Self::Argument { name, given: given.to_string(), expected: expected.to_string() }
+    }
+}

@@ -1,0 +1,266 @@
+//! A trained translator: sentences in, sentences out, and what it looked at.
+//!
+//! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `tokenizer.json`.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
+use regard_models::weights::{self, Precision};
+use regard_models::{Padded, Search, Sight, Site, Translator, search};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::data::tokenizer::{EOS, Tokenizer};
+use crate::error::{Error, Result};
+use crate::presets::{Architecture, Network, with_network};
+
+/// The architecture's file in a model's folder.
+pub const CONFIG: &str = "config.json";
+/// The weights' file.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The tokenizer's file.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// No configuration or tokenizer is as large; one that claims to be is not read.
+const LARGEST_JSON: u64 = 64 << 20;
+
+/// A network with its tokenizer.
+#[derive(Clone)]
+pub struct Interpreter {
+    network: Network,
+    architecture: Architecture,
+    tokenizer: Tokenizer,
+    name: String,
+}
+
+/// A translated sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Translation {
+    /// The source as given.
+    pub source: String,
+    /// The target.
+    pub target: String,
+    /// Token ids of the source, without the end.
+    pub source_ids: Vec<u32>,
+    /// Token ids of the target, without the end.
+    pub target_ids: Vec<u32>,
+    /// `log p(target) / length^penalty`.
+    pub score: f32,
+    /// Whether the target ended by itself rather than at the limit.
+    pub ended: bool,
+}
+
+impl Interpreter {
+    /// Reads a model's folder.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or does not fit the others.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let architecture: Architecture = read_json(&folder.join(CONFIG))?;
+        let tokenizer = Tokenizer::load(folder.join(TOKENIZER))?;
+        let path = folder.join(WEIGHTS);
+        let bytes = std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+        let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
+        Self::new(name, architecture, tokenizer, &bytes, &path)
+    }
+
+    /// A model whose files are in memory; `origin` names them in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn from_parts(name: &str, config: &str, tokenizer: &str, weights: &[u8], origin: &Path) -> Result<Self> {
+        let architecture = parse_json(config, &origin.join(CONFIG))?;
+        let tokenizer = Tokenizer::from_json(tokenizer)?;
+        Self::new(name.to_owned(), architecture, tokenizer, weights, &origin.join(WEIGHTS))
+    }
+
+    fn new(
+        name: String,
+        architecture: Architecture,
+        tokenizer: Tokenizer,
+        bytes: &[u8],
+        path: &Path,
+    ) -> Result<Self> {
+        let content = |problem: String| Error::Content { path: path.to_owned(), problem };
+        if architecture.vocabulary() != tokenizer.vocab_size() {
+            let (model, tokens) = (architecture.vocabulary(), tokenizer.vocab_size());
+            return Err(content(format!("the model has {model} tokens, its tokenizer {tokens}")));
+        }
+        // A configuration may claim any size; the weights must be there to back it before memory is taken for it.
+        architecture.check_against(bytes.len()).map_err(content)?;
+        let network = match architecture.init(&Device::default())? {
+            Network::Transformer(model) => Network::Transformer(weights::from_bytes(model, bytes, path)?),
+            Network::Seq2Seq(model) => Network::Seq2Seq(weights::from_bytes(model, bytes, path)?),
+        };
+        Ok(Interpreter { network, architecture, tokenizer, name })
+    }
+
+    /// What it is called: its folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The network's configuration.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The most tokens that a sentence may have.
+    pub fn longest(&self) -> usize {
+        with_network!(&self.network, model => model.longest()) - 1
+    }
+
+    /// Translates sentences as one batch; similar lengths waste the least.
+    ///
+    /// # Errors
+    /// When a sentence is blank or too long, or the search's options make no sense.
+    pub fn translate<S: AsRef<str>>(&self, sentences: &[S], how: &Search) -> Result<Vec<Translation>> {
+        let mut sources = Vec::with_capacity(sentences.len());
+        for sentence in sentences {
+            sources.push(self.encode(sentence.as_ref())?);
+        }
+        let found = with_network!(&self.network, model => search(model, &sources, how)?);
+        sentences
+            .iter()
+            .zip(sources)
+            .zip(found)
+            .map(|((sentence, source_ids), found)| {
+                Ok(Translation {
+                    source: sentence.as_ref().to_owned(),
+                    target: self.tokenizer.decode(&found.ids)?,
+                    source_ids,
+                    target_ids: found.ids,
+                    score: found.score,
+                    ended: found.ended,
+                })
+            })
+            .collect()
+    }
+
+    /// The token ids of a sentence that can be translated.
+    ///
+    /// # Errors
+    /// When it is blank or has more tokens than the model takes.
+    pub fn encode(&self, sentence: &str) -> Result<Vec<u32>> {
+        let ids = self.tokenizer.encode(sentence)?;
+        if ids.is_empty() {
+            return Err(Error::option("sentence", "blank", "at least one word"));
+        }
+        let longest = self.longest();
+        if ids.len() > longest {
+            let given = format!("{} tokens long", ids.len());
+            return Err(Error::option("sentence", given, format!("at most {longest}; split it into sentences")));
+        }
+        Ok(ids)
+    }
+
+    /// Everything that the network looked at while it read the source and wrote the target: encoder, decoder and cross
+    /// attention of every layer and head. Rows of the target are the tokens being written, up to the end.
+    ///
+    /// # Errors
+    /// When the weights cannot be recomputed.
+    pub fn trace(&self, translation: &Translation) -> Result<Trace> {
+        let specials = with_network!(&self.network, model => model.specials());
+        let vocabulary = self.tokenizer.vocab_size();
+        let source: Vec<u32> = translation.source_ids.iter().copied().chain([specials.end]).collect();
+        let read: Vec<u32> = [specials.begin].into_iter().chain(translation.target_ids.iter().copied()).collect();
+        let mut sights: Vec<Sight> = Vec::new();
+        let (source, read) = (vec![source], vec![read]);
+        let padded =
+            (Padded::new(&source, specials.pad, vocabulary)?, Padded::new(&read, specials.pad, vocabulary)?);
+        with_network!(&self.network, model => {
+            model.forward(&padded.0, &padded.1, regard::Mode::Evaluate, Some(&mut sights))?
+        });
+        let mut trace = Trace::new(translation.source.clone(), self.name.clone());
+        let tokens = |ids: &[u32]| -> Vec<String> { ids.iter().map(|&id| self.tokenizer.token(id)).collect() };
+        let source_axis = trace.add_axis("source", tokens(&source[0]));
+        let written: Vec<u32> = translation.target_ids.iter().copied().chain([EOS]).collect();
+        let target_axis = trace.add_axis("target", tokens(&written));
+        // In decoder self attention the keys are the tokens read, one behind those written.
+        let read_axis = trace.add_axis("target read", tokens(&read[0]));
+        for sight in sights {
+            let weights = sight.weights()?;
+            let [_, heads, _, _] = weights.dims();
+            let (queries, keys) = match sight.site {
+                Site::EncoderSelf => (source_axis, source_axis),
+                Site::DecoderSelf => (target_axis, read_axis),
+                Site::Cross => (target_axis, source_axis),
+            };
+            let weights = weights.into_data().into_vec().expect("weights are f32");
+            trace.add_site(TraceSite {
+                name: sight.site.name().into(),
+                layer: sight.layer,
+                queries,
+                keys,
+                heads,
+                evidence: Evidence::Weights(weights),
+            })?;
+        }
+        Ok(trace)
+    }
+}
+
+impl Architecture {
+    /// Whether weights of so many bytes can be this network's: two or four bytes a number, and at least the embedding.
+    fn check_against(&self, bytes: usize) -> std::result::Result<(), String> {
+        let (rows, width, layers) = match self {
+            Architecture::Transformer(c) => {
+                let layers = c.encoder_layers.saturating_add(c.decoder_layers);
+                let layer = c.width.saturating_mul(c.width.saturating_mul(2).saturating_add(c.inner));
+                (c.vocabulary, c.width, layers.saturating_mul(layer))
+            }
+            Architecture::Seq2Seq(c) => {
+                let state = c.hidden.saturating_mul(c.hidden.saturating_add(c.alignment).saturating_add(c.readout));
+                (c.vocabulary, c.embedded, state)
+            }
+        };
+        let least = rows.saturating_mul(width).saturating_add(layers).saturating_mul(2);
+        if least > bytes {
+            return Err(format!("{bytes} bytes of weights, the configuration needs at least {least}"));
+        }
+        Ok(())
+    }
+}
+
+/// Writes a model's folder, weights as f16, each file whole or not at all.
+pub(crate) fn write_model<M: Translator>(
+    folder: &Path,
+    model: &M,
+    architecture: &Architecture,
+    tokenizer: &Tokenizer,
+) -> Result<()> {
+    let metadata = [("format".to_owned(), "regard".to_owned())].into();
+    let path = folder.join(WEIGHTS);
+    let bytes = weights::to_bytes(model, Precision::F16, metadata)
+        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
+    write_atomically(&path, &bytes)?;
+    write_json(&folder.join(CONFIG), architecture)?;
+    tokenizer.save(folder.join(TOKENIZER))?;
+    Ok(())
+}
+
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })?;
+    text.push('\n');
+    Ok(write_atomically(path, text.as_bytes())?)
+}
+
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let file = |source| Error::File { action: "read", path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(file)?.len();
+    if size > LARGEST_JSON {
+        let problem = format!("{size} bytes, expected a configuration of at most {LARGEST_JSON}");
+        return Err(Error::Content { path: path.to_owned(), problem });
+    }
+    parse_json(&std::fs::read_to_string(path).map_err(file)?, path)
+}
+
+fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })
+}

@@ -1,0 +1,33 @@
+//! From data to a trained and measured model: one file a recipe.
+//!
+//! [`train`] makes a translator from sentence pairs, [`interpreter`] uses one and shows what it looked at, [`evaluate`]
+//! measures it as others measure theirs. [`presets`] are the starting points that have names.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use regard_models::Search;
+//! use regard_recipes::interpreter::Interpreter;
+//!
+//! let interpreter = Interpreter::load(Path::new("assets/translate-en-fr"))?;
+//! let translation = &interpreter.translate(&["Good night."], &Search::default())?[0];
+//! println!("{}", translation.target);
+//!
+//! let trace = interpreter.trace(translation)?;
+//! println!("{} places to look at", trace.sites().len());
+//! # Ok::<(), regard_recipes::Error>(())
+//! ```
+
+pub mod bleu;
+pub mod checkpoint;
+pub mod chrf;
+pub mod curve;
+pub mod data;
+mod error;
+pub mod evaluate;
+pub mod interpreter;
+pub mod optimizer;
+pub mod presets;
+mod score;
+pub mod train;
+
+pub use error::{Error, Result};

@@ -1,0 +1,539 @@
+//! Training a translator: the same bits for the same options, however often it is interrupted.
+//!
+//! A batch is cut into `shards` that are worked on side by side, one thread each; their gradients are added in order. Which
+//! pairs a batch holds, and what dropout drops, are functions of the seed and the step, so a checkpoint needs only the
+//! optimiser's state and a position.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor};
+use regard::{Mode, Noise, mix};
+use regard_explain::write_atomically;
+use regard_models::{Translator, weights};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{self, Position};
+use crate::curve;
+use crate::data::DataError;
+use crate::data::batches::{Batching, Lengths};
+use crate::data::pairs::{Corpus, Pair};
+use crate::data::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+use crate::interpreter::{self, Interpreter};
+use crate::optimizer::Adam;
+use crate::presets::{Architecture, Network, Training, with_network};
+
+/// What a run is made of; kept in its folder as `run.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// The data folder.
+    pub data: PathBuf,
+    /// A hash of the tokenised data: a run does not go on with other data.
+    pub fingerprint: u64,
+    /// The network.
+    pub architecture: Architecture,
+    /// The recipe.
+    pub training: Training,
+}
+
+/// How training is going.
+#[derive(Debug, Clone, Copy)]
+pub enum Event {
+    /// About to take the first step (of this sitting).
+    Started {
+        /// Numbers to learn.
+        parameters: usize,
+        /// Training pairs.
+        pairs: usize,
+        /// Training pairs that are too long.
+        left_out: usize,
+        /// Steps already taken.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// A step was taken.
+    Stepped {
+        /// Its number, from 1.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// Label-smoothed loss, nats a target token.
+        loss: f32,
+        /// Target tokens a second.
+        speed: f64,
+    },
+    /// A checkpoint was written.
+    Validated {
+        /// After this step.
+        step: u64,
+        /// Development loss of the averaged weights, nats a target token, without smoothing.
+        loss: f64,
+        /// Whether it is the lowest so far, and the model was written.
+        best: bool,
+    },
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Metric {
+    /// A step.
+    Train {
+        /// Its number.
+        step: u64,
+        /// Passes over the data that are complete.
+        epoch: u64,
+        /// Label-smoothed loss, nats a target token.
+        loss: f32,
+        /// Step size.
+        rate: f64,
+        /// Norm of the gradient.
+        norm: f32,
+        /// Target tokens.
+        tokens: usize,
+        /// Target tokens a second.
+        speed: f64,
+    },
+    /// A validation.
+    Dev {
+        /// After this step.
+        step: u64,
+        /// Nats a target token.
+        loss: f64,
+    },
+}
+
+impl Metric {
+    fn step(&self) -> u64 {
+        match self {
+            Metric::Train { step, .. } | Metric::Dev { step, .. } => *step,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Steps taken in all.
+    pub step: u64,
+    /// The lowest validation loss and its step.
+    pub best: Option<(f64, u64)>,
+    /// Whether it was told to stop before its last step.
+    pub interrupted: bool,
+    /// Seconds of training, all sittings together.
+    pub seconds: f64,
+}
+
+/// Token ids of sentence pairs.
+struct Encoded {
+    sources: Vec<Vec<u32>>,
+    targets: Vec<Vec<u32>>,
+    lengths: Vec<Lengths>,
+}
+
+impl Encoded {
+    fn new(pairs: &[Pair], tokenizer: &Tokenizer) -> Result<Self> {
+        let encode = |text: &str| tokenizer.encode(text);
+        let sources = pairs.iter().map(|pair| encode(&pair.source)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let targets = pairs.iter().map(|pair| encode(&pair.target)).collect::<std::result::Result<Vec<_>, _>>()?;
+        let lengths = sources
+            .iter()
+            .zip(&targets)
+            .map(|(source, target)| Lengths { source: source.len(), target: target.len() })
+            .collect();
+        Ok(Encoded { sources, targets, lengths })
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let ids = self.sources.iter().chain(&self.targets).flat_map(|ids| ids.iter().copied().chain([u32::MAX]));
+        ids.fold(0, |hash, id| mix(hash ^ u64::from(id)))
+    }
+
+    fn pick(&self, indices: &[usize]) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
+        indices.iter().map(|&index| (self.sources[index].clone(), self.targets[index].clone())).unzip()
+    }
+}
+
+/// Starts a run in the folder `out`, which must not hold one, and trains it to its end or until `stop`.
+///
+/// # Errors
+/// When the data or options cannot be used, a file cannot be written, or the loss diverges.
+pub fn start(
+    data: &Path,
+    out: &Path,
+    tokenizer: Option<Tokenizer>,
+    vocabulary: usize,
+    architecture: impl FnOnce(usize) -> Architecture,
+    training: Training,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Outcome> {
+    if out.join("run.json").exists() {
+        let problem = "already holds a run; continue it with --resume, or choose another folder".into();
+        return Err(Error::Content { path: out.to_owned(), problem });
+    }
+    check(&training)?;
+    let corpus = Corpus::open(data)?;
+    let texts = || corpus.train.iter().flat_map(|pair| [pair.source.as_str(), pair.target.as_str()]);
+    let tokenizer = match tokenizer {
+        Some(tokenizer) => tokenizer,
+        None if is_segmented(&corpus.train) => Tokenizer::whitespace(texts())?,
+        None => Tokenizer::train(texts(), vocabulary)?,
+    };
+    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    let run = Run {
+        data: data.to_owned(),
+        fingerprint: encoded.fingerprint(),
+        architecture: architecture(tokenizer.vocab_size()),
+        training,
+    };
+    let device = Device::default().autodiff();
+    device.seed(run.training.seed);
+    let network = run.architecture.init(&device)?;
+    std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
+    tokenizer.save(out.join(interpreter::TOKENIZER))?;
+    interpreter::write_json(&out.join("run.json"), &run)?;
+    let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
+    let position = Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 };
+    let dev = Encoded::new(&corpus.dev, &tokenizer)?;
+    go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
+}
+
+/// Goes on with the run in `out` from its last checkpoint; `steps` may extend it.
+///
+/// # Errors
+/// As [`start`], and when there is no run, or its data have changed.
+pub fn resume(
+    out: &Path,
+    steps: Option<u64>,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Outcome> {
+    let mut run: Run = interpreter::read_json(&out.join("run.json"))?;
+    if let Some(steps) = steps.filter(|&steps| steps != run.training.steps) {
+        run.training.steps = steps;
+        interpreter::write_json(&out.join("run.json"), &run)?;
+    }
+    check(&run.training)?;
+    let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
+    let corpus = Corpus::open(&run.data)?;
+    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    if encoded.fingerprint() != run.fingerprint {
+        let problem = "has changed since the run began, so that it cannot go on to the same result".into();
+        return Err(Error::Content { path: run.data.clone(), problem });
+    }
+    let device = Device::default().autodiff();
+    device.seed(run.training.seed);
+    let network = run.architecture.init(&device)?;
+    let file = out.join(checkpoint::FILE);
+    let (adam, position) = if file.exists() {
+        checkpoint::load(&file)?
+    } else {
+        // Interrupted before its first checkpoint: from the start, to the same bits.
+        let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
+        (adam, Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 })
+    };
+    let dev = Encoded::new(&corpus.dev, &tokenizer)?;
+    go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
+}
+
+fn check(training: &Training) -> Result<()> {
+    if !(1..=64).contains(&training.shards) {
+        return Err(Error::option("shards", training.shards, "from 1 to 64"));
+    }
+    if training.steps == 0 || training.validate_every == 0 {
+        return Err(Error::option("steps", training.steps, "at least 1, as between validations"));
+    }
+    if !(training.adam.rate.is_finite() && training.adam.rate > 0.0) {
+        return Err(Error::option("rate", training.adam.rate, "a positive number"));
+    }
+    if !(0.0..1.0).contains(&training.smoothing) {
+        return Err(Error::option("smoothing", training.smoothing, "a share in [0, 1)"));
+    }
+    Ok(())
+}
+
+/// Whether the text has been cut into subwords already, as in Multi30k's BPE files.
+fn is_segmented(pairs: &[Pair]) -> bool {
+    pairs.iter().take(1000).filter(|pair| pair.source.contains("@@ ") || pair.target.contains("@@ ")).count() > 50
+}
+
+#[expect(clippy::too_many_arguments, reason = "the state of a run, taken apart once")]
+fn go_on(
+    out: &Path,
+    run: &Run,
+    tokenizer: &Tokenizer,
+    network: Network,
+    data: [Encoded; 2],
+    adam: Adam,
+    position: Position,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(Event),
+) -> Result<Outcome> {
+    let [train, dev] = data;
+    let batching =
+        Batching { max_tokens: run.training.max_tokens, max_length: run.training.max_length, ..Batching::default() };
+    let metrics = truncated_metrics(&out.join("metrics.jsonl"), position.step)?;
+    let session = Session { out, run, tokenizer, batching, train, dev, workers: Workers::new(run.training.shards)? };
+    with_network!(network, model => session.train(&model, adam, position, metrics, stop, observe))
+}
+
+/// What does not change while a run goes on.
+struct Session<'a> {
+    out: &'a Path,
+    run: &'a Run,
+    tokenizer: &'a Tokenizer,
+    batching: Batching,
+    train: Encoded,
+    dev: Encoded,
+    workers: Workers,
+}
+
+impl Session<'_> {
+    fn train<M: Translator + 'static>(
+        &self,
+        prototype: &M,
+        mut adam: Adam,
+        mut position: Position,
+        mut metrics: Vec<Metric>,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<Outcome> {
+        let Training { steps, validate_every, seed, .. } = self.run.training;
+        let mut epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
+        if epoch.batches.is_empty() {
+            let problem = "no training pair is short enough".into();
+            return Err(Error::Content { path: self.run.data.clone(), problem });
+        }
+        let parameters = prototype.num_params();
+        let (pairs, left_out) = (self.train.lengths.len(), epoch.left_out);
+        observe(Event::Started { parameters, pairs, left_out, step: position.step, steps });
+        let before = position.seconds;
+        let began = Instant::now();
+        let mut interrupted = false;
+        while position.step < steps {
+            if position.batch == epoch.batches.len() {
+                position.epoch += 1;
+                position.batch = 0;
+                epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
+            }
+            let step = position.step + 1;
+            let batch = &epoch.batches[position.batch];
+            let tokens: usize = batch.iter().map(|&index| self.train.lengths[index].target + 1).sum();
+            let stepped = Instant::now();
+            let weights = adam.weights();
+            let (loss, gradients) = self.workers.gradients(prototype, &weights, self, batch, tokens, step)?;
+            if !loss.is_finite() {
+                return Err(Error::Diverged { step, loss });
+            }
+            let norm = adam.step(&gradients, &self.run.training.adam, steps);
+            let speed = tokens as f64 / stepped.elapsed().as_secs_f64();
+            position.step = step;
+            position.batch += 1;
+            let rate = self.run.training.adam.rate_at(step, steps);
+            metrics.push(Metric::Train { step, epoch: position.epoch, loss, rate, norm, tokens, speed });
+            observe(Event::Stepped { step, steps, loss, speed });
+
+            interrupted = stop.load(Ordering::Relaxed) && step < steps;
+            if step.is_multiple_of(validate_every) || step == steps || interrupted {
+                position.seconds = before + began.elapsed().as_secs_f64();
+                if !interrupted {
+                    self.validate(prototype, &adam, &mut position, &mut metrics, observe)?;
+                }
+                self.save(&adam, &position, &metrics)?;
+            }
+            if interrupted {
+                break;
+            }
+        }
+        Ok(Outcome { step: position.step, best: position.best, interrupted, seconds: position.seconds })
+    }
+
+    /// Measures the averaged weights, and writes the model when they are the best so far.
+    fn validate<M: Translator + 'static>(
+        &self,
+        prototype: &M,
+        adam: &Adam,
+        position: &mut Position,
+        metrics: &mut Vec<Metric>,
+        observe: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        let averaged = weights::assign(prototype.valid(), adam.averages()).expect("the optimiser holds this model");
+        let loss = self.workers.dev_loss(&averaged, self)?;
+        let step = position.step;
+        metrics.push(Metric::Dev { step, loss });
+        let best = position.best.is_none_or(|(lowest, _)| loss < lowest);
+        if best {
+            position.best = Some((loss, step));
+            interpreter::write_model(self.out, &averaged, &self.run.architecture, self.tokenizer)?;
+        }
+        observe(Event::Validated { step, loss, best });
+        Ok(())
+    }
+
+    fn save(&self, adam: &Adam, position: &Position, metrics: &[Metric]) -> Result<()> {
+        // Metrics before the checkpoint: those beyond its step are dropped on resuming, none is ever missing.
+        let mut lines = String::new();
+        for metric in metrics {
+            lines += &serde_json::to_string(metric).expect("a metric is plain numbers");
+            lines.push('\n');
+        }
+        write_atomically(self.out.join("metrics.jsonl"), lines.as_bytes())?;
+        checkpoint::save(&self.out.join(checkpoint::FILE), adam, position)?;
+        write_atomically(self.out.join("loss.svg"), curve::svg(metrics).as_bytes())?;
+        Ok(())
+    }
+}
+
+fn truncated_metrics(path: &Path, step: u64) -> Result<Vec<Metric>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
+    let mut metrics = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let metric: Metric = serde_json::from_str(line).map_err(|error| {
+            DataError::Line { path: path.to_owned(), line: index + 1, problem: error.to_string() }
+        })?;
+        if metric.step() <= step {
+            metrics.push(metric);
+        }
+    }
+    Ok(metrics)
+}
+
+/// One single-threaded pool a shard: the operations inside a shard run in order, the shards side by side.
+struct Workers {
+    pools: Vec<rayon::ThreadPool>,
+}
+
+impl Workers {
+    fn new(shards: usize) -> Result<Self> {
+        let pool = || {
+            rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
+                Error::option("shards", shards, format!("as many threads as the system gives: {error}"))
+            })
+        };
+        Ok(Workers { pools: (0..shards).map(|_| pool()).collect::<Result<_>>()? })
+    }
+
+    /// `work(shard)` on every pool at once; results in the order of the shards.
+    fn all<T: Send>(&self, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let running: Vec<_> = self
+                .pools
+                .iter()
+                .enumerate()
+                .map(|(shard, pool)| scope.spawn(move || pool.install(|| work(shard))))
+                .collect();
+            let join = |handle: std::thread::ScopedJoinHandle<Result<T>>| match handle.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            running.into_iter().map(join).collect()
+        })
+    }
+
+    /// Mean loss a target token and its gradients.
+    fn gradients<M: Translator + 'static>(
+        &self,
+        prototype: &M,
+        weights: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        session: &Session,
+        batch: &[usize],
+        tokens: usize,
+        step: u64,
+    ) -> Result<(f32, BTreeMap<String, Vec<f32>>)> {
+        let Training { seed, smoothing, .. } = session.run.training;
+        let count = self.pools.len();
+        let parts = self.all(|shard| {
+            // Dealt in turn, so that the shards of a batch that is sorted by length weigh the same.
+            let indices: Vec<usize> = batch.iter().copied().skip(shard).step_by(count).collect();
+            if indices.is_empty() {
+                return Ok((0.0, BTreeMap::new()));
+            }
+            let model = weights::assign(prototype.clone(), weights.clone()).expect("the optimiser holds this model");
+            let noise = Noise::new(mix(seed ^ mix(step ^ mix(shard as u64))));
+            let (sources, targets) = session.train.pick(&indices);
+            let (loss, _) = model.loss(&sources, &targets, smoothing, Mode::Train(&noise))?;
+            let loss = loss / tokens as f32;
+            let value = loss.clone().into_scalar::<f32>();
+            let mut collector = Collector { path: Vec::new(), gradients: loss.backward(), found: BTreeMap::new() };
+            model.visit(&mut collector);
+            Ok((value, collector.found))
+        })?;
+        let mut loss = 0.0;
+        let mut sum: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for (value, gradients) in parts {
+            loss += value;
+            for (name, gradient) in gradients {
+                match sum.get_mut(&name) {
+                    Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(sum, value)| *sum += value),
+                    None => drop(sum.insert(name, gradient)),
+                }
+            }
+        }
+        Ok((loss, sum))
+    }
+
+    /// Nats a target token on the development pairs.
+    fn dev_loss<M: Translator>(&self, model: &M, session: &Session) -> Result<f64> {
+        let batches = session.batching.in_order(&session.dev.lengths)?.batches;
+        if batches.is_empty() {
+            let problem = "no development pair is short enough".into();
+            return Err(Error::Content { path: session.run.data.clone(), problem });
+        }
+        let count = self.pools.len();
+        let sums = self.all(|shard| {
+            let (mut loss, mut tokens) = (0.0, 0);
+            for batch in batches.iter().skip(shard).step_by(count) {
+                let (sources, targets) = session.dev.pick(batch);
+                let (sum, count) = model.loss(&sources, &targets, 0.0, Mode::Evaluate)?;
+                loss += f64::from(sum.into_scalar::<f32>());
+                tokens += count;
+            }
+            Ok((loss, tokens))
+        })?;
+        let (loss, tokens) = sums.into_iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        Ok(loss / tokens as f64)
+    }
+}
+
+/// Gradients by the parameters' paths.
+struct Collector {
+    path: Vec<String>,
+    gradients: Gradients,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(&self.gradients) {
+            let values = gradient.into_data().into_vec().expect("gradients are f32");
+            self.found.insert(self.path.join("."), values);
+        }
+    }
+}
+
+/// The model that a run has written so far.
+///
+/// # Errors
+/// When there is none yet, or its files are damaged.
+pub fn model(out: &Path) -> Result<Interpreter> {
+    Interpreter::load(out)
+}

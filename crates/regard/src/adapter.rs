@@ -1,0 +1,372 @@
+//! The one file that names burn's backend types: the kernel's loops as differentiable burn operations.
+//!
+//! [`FusedOps`] is dispatched at run time on the tensor's device. On the CPU backend (`flex`) an operation borrows the
+//! tensors' memory without copying, whatever their strides, and calls [`regard_kernel`]; under `Autodiff` the same
+//! call records a node whose backward is the kernel's own. A burn upgrade should touch this file and little else.
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::{
+    Autodiff,
+    checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+    grads::Gradients,
+    ops::{Backward, Ops, OpsKind},
+};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+use regard_kernel::{Attention, View, dropout, rows};
+
+/// What a row of class scores should have been, and how strictly: see [`crate::ops::cross_entropy`].
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// The right class of each row.
+    pub targets: Arc<[u32]>,
+    /// The share ε of the probability that is spread over all classes.
+    pub smoothing: f32,
+    /// Rows with this target count for nothing (padding).
+    pub ignore: Option<u32>,
+}
+
+/// The fused operations; shapes are those of the functions in [`crate::ops`] that wrap them.
+#[backend_extension(Flex, Autodiff)]
+pub trait FusedOps: Backend {
+    /// Context and log-sum-exp. `parameters` are the values that `attention` was built with, here to take gradients.
+    fn attend(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        attention: Arc<Attention>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Normalised rows, their means and reciprocal standard deviations.
+    fn fused_layer_norm(
+        rows: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// Summed loss (one number) and the rows' log-sum-exp.
+    fn fused_cross_entropy(logits: FloatTensor<Self>, labels: Labels) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Keeps an element with probability `1 - probability`, decided by `(seed, index)` alone, and rescales it.
+    fn keyed_dropout(input: FloatTensor<Self>, probability: f32, seed: u64) -> FloatTensor<Self>;
+}
+
+/// The derivatives, on a backend that holds numbers.
+trait FusedGradients: Backend {
+    fn attend_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 4];
+    fn layer_norm_backward(saved: SavedNorm<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
+    fn cross_entropy_backward(saved: SavedLoss<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+#[derive(Debug, Clone)]
+struct SavedAttention<B: Backend> {
+    queries: FloatTensor<B>,
+    keys: FloatTensor<B>,
+    values: FloatTensor<B>,
+    parameters: FloatTensor<B>,
+    context: FloatTensor<B>,
+    lse: FloatTensor<B>,
+    attention: Arc<Attention>,
+}
+
+#[derive(Debug, Clone)]
+struct SavedNorm<B: Backend> {
+    rows: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    rstd: FloatTensor<B>,
+}
+
+#[derive(Debug, Clone)]
+struct SavedLoss<B: Backend> {
+    logits: FloatTensor<B>,
+    lse: FloatTensor<B>,
+    labels: Labels,
+}
+
+/// The callers in [`crate::ops`] have checked shapes and types, so the kernel cannot refuse.
+const CHECKED: &str = "checked before the operation was dispatched";
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+fn slice(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect(CHECKED)
+}
+
+/// A strided view of a rank-4 tensor's memory; flipped tensors (negative strides) were made contiguous by [`positive`].
+fn view(tensor: &FlexTensor) -> View<'_> {
+    let layout = tensor.layout();
+    let strides: Vec<usize> = layout.strides().iter().map(|&stride| stride as usize).collect();
+    let memory = tensor.storage::<f32>();
+    let memory = &memory[layout.start_offset().min(memory.len())..];
+    View::strided(memory, layout.shape().dims::<4>(), strides.try_into().expect(CHECKED)).expect(CHECKED)
+}
+
+fn positive(tensor: FlexTensor) -> FlexTensor {
+    if tensor.layout().has_positive_strides() { tensor } else { tensor.to_contiguous() }
+}
+
+impl FusedOps for Flex {
+    fn attend(
+        queries: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        _parameters: FlexTensor,
+        attention: Arc<Attention>,
+    ) -> (FlexTensor, FlexTensor) {
+        let (queries, keys, values) = (positive(queries), positive(keys), positive(values));
+        let [batch, heads, length, _] = queries.layout().shape().dims::<4>();
+        let width = values.layout().shape().dims::<4>()[3];
+        let out = attention.forward(&view(&queries), &view(&keys), &view(&values)).expect(CHECKED);
+        (tensor(out.context, [batch, heads, length, width]), tensor(out.lse, [batch, heads, length]))
+    }
+
+    fn fused_layer_norm(
+        input: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        epsilon: f32,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let input = input.to_contiguous();
+        let [count, width] = input.layout().shape().dims::<2>();
+        let (mut out, mut mean, mut rstd) = (vec![0.0; count * width], vec![0.0; count], vec![0.0; count]);
+        let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
+        rows::layer_norm(slice(&input), slice(&gamma), slice(&beta), epsilon, &mut out, &mut mean, &mut rstd);
+        (tensor(out, [count, width]), tensor(mean, [count]), tensor(rstd, [count]))
+    }
+
+    fn fused_cross_entropy(logits: FlexTensor, labels: Labels) -> (FlexTensor, FlexTensor) {
+        let logits = logits.to_contiguous();
+        let count = logits.layout().shape().dims::<2>()[0];
+        let (loss, lse) = rows::cross_entropy(slice(&logits), &labels.targets, labels.smoothing, labels.ignore);
+        (tensor(vec![loss as f32], [1]), tensor(lse, [count]))
+    }
+
+    fn keyed_dropout(input: FlexTensor, probability: f32, seed: u64) -> FlexTensor {
+        let mut input = input.to_contiguous();
+        match input.try_storage_mut::<f32>() {
+            Some(memory) => dropout::apply(seed, probability, memory),
+            None => {
+                let mut copy = slice(&input).to_vec();
+                dropout::apply(seed, probability, &mut copy);
+                input = FlexTensor::from_data(TensorData::new(copy, input.layout().shape().clone()));
+            }
+        }
+        input
+    }
+}
+
+impl FusedGradients for Flex {
+    fn attend_backward(saved: SavedAttention<Self>, grad: FlexTensor) -> [FlexTensor; 4] {
+        let SavedAttention { queries, keys, values, parameters, context, lse, attention } = saved;
+        let (queries, keys, values, grad) = (positive(queries), positive(keys), positive(values), positive(grad));
+        let (q, k, v) = (view(&queries), view(&keys), view(&values));
+        let grads = attention.backward(&q, &k, &v, slice(&context), slice(&lse), &view(&grad)).expect(CHECKED);
+        let [queries, keys, values] = [&queries, &keys, &values].map(|t| t.layout().shape().dims::<4>());
+        let count = parameters.layout().num_elements();
+        let mut learned: Vec<f32> = grads.score;
+        learned.extend(grads.biases.into_iter().flatten());
+        learned.extend(grads.normalizer);
+        // Without learned parameters a placeholder of one number stands in, which nothing reads.
+        learned.resize(count, 0.0);
+        [
+            tensor(grads.queries, queries),
+            tensor(grads.keys, keys),
+            tensor(grads.values, values),
+            tensor(learned, [count]),
+        ]
+    }
+
+    fn layer_norm_backward(saved: SavedNorm<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
+        let (input, grad, gamma) = (saved.rows.to_contiguous(), grad.to_contiguous(), saved.gamma.to_contiguous());
+        let [count, width] = input.layout().shape().dims::<2>();
+        let (mut dx, mut dgamma, mut dbeta) = (vec![0.0; count * width], vec![0.0; width], vec![0.0; width]);
+        rows::layer_norm_backward(
+            slice(&input),
+            slice(&gamma),
+            slice(&saved.mean),
+            slice(&saved.rstd),
+            slice(&grad),
+            &mut dx,
+            &mut dgamma,
+            &mut dbeta,
+        );
+        [tensor(dx, [count, width]), tensor(dgamma, [width]), tensor(dbeta, [width])]
+    }
+
+    fn cross_entropy_backward(saved: SavedLoss<Self>, grad: FlexTensor) -> FlexTensor {
+        let scale = slice(&grad.to_contiguous())[0];
+        let Labels { targets, smoothing, ignore } = saved.labels;
+        let shape = saved.logits.layout().shape().dims::<2>();
+        let logits = saved.logits.to_contiguous();
+        let mut out = vec![0.0; shape[0] * shape[1]];
+        rows::cross_entropy_backward(slice(&logits), &targets, smoothing, ignore, slice(&saved.lse), scale, &mut out);
+        tensor(out, shape)
+    }
+}
+
+#[derive(Debug)]
+struct AttendBackward;
+
+impl<B: FusedGradients> Backward<B, 4> for AttendBackward {
+    type State = SavedAttention<B>;
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 4>(ops.parents, B::attend_backward(ops.state, grad), grads);
+    }
+}
+
+#[derive(Debug)]
+struct LayerNormBackward;
+
+impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
+    type State = SavedNorm<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 3>(ops.parents, B::layer_norm_backward(ops.state, grad), grads);
+    }
+}
+
+#[derive(Debug)]
+struct CrossEntropyBackward;
+
+impl<B: FusedGradients> Backward<B, 1> for CrossEntropyBackward {
+    type State = SavedLoss<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 1>(ops.parents, [B::cross_entropy_backward(ops.state, grad)], grads);
+    }
+}
+
+#[derive(Debug)]
+struct DropoutBackward;
+
+impl<B: FusedOps> Backward<B, 1> for DropoutBackward {
+    type State = (f32, u64);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (probability, seed) = ops.state;
+        // The mask is a function of (seed, index): the gradient passes where the value passed.
+        register::<B, 1>(ops.parents, [B::keyed_dropout(grad, probability, seed)], grads);
+    }
+}
+
+fn register<B: Backend, const N: usize>(
+    parents: [Option<burn::backend::autodiff::NodeRef>; N],
+    values: [FloatTensor<B>; N],
+    grads: &mut Gradients,
+) {
+    for (parent, value) in parents.into_iter().zip(values) {
+        if let Some(parent) = parent {
+            grads.register::<B>(parent.id, value);
+        }
+    }
+}
+
+impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+    fn attend(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        attention: Arc<Attention>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [queries.node(), keys.node(), values.node(), parameters.node()];
+        let prepared = AttendBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (queries, keys) = (queries.into_primitive(), keys.into_primitive());
+        let (values, parameters) = (values.into_primitive(), parameters.into_primitive());
+        let inputs = (queries.clone(), keys.clone(), values.clone(), parameters.clone());
+        let (context, lse) = B::attend(inputs.0, inputs.1, inputs.2, inputs.3, attention.clone());
+        let outer_lse = Self::from_inner(lse.clone());
+        let outer_context = match prepared {
+            OpsKind::Tracked(node) => {
+                let saved =
+                    SavedAttention { queries, keys, values, parameters, context: context.clone(), lse, attention };
+                node.finish(saved, context)
+            }
+            OpsKind::UnTracked(node) => node.finish(context),
+        };
+        (outer_context, outer_lse)
+    }
+
+    fn fused_layer_norm(
+        rows: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [rows.node(), gamma.node(), beta.node()];
+        let prepared = LayerNormBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (rows, gamma) = (rows.into_primitive(), gamma.into_primitive());
+        let (out, mean, rstd) = B::fused_layer_norm(rows.clone(), gamma.clone(), beta.into_primitive(), epsilon);
+        let (outer_mean, outer_rstd) = (Self::from_inner(mean.clone()), Self::from_inner(rstd.clone()));
+        let out = match prepared {
+            OpsKind::Tracked(node) => node.finish(SavedNorm { rows, gamma, mean, rstd }, out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        };
+        (out, outer_mean, outer_rstd)
+    }
+
+    fn fused_cross_entropy(logits: FloatTensor<Self>, labels: Labels) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let prepared = CrossEntropyBackward.prepare::<C>([logits.node()]).compute_bound().stateful();
+        let logits = logits.into_primitive();
+        let (loss, lse) = B::fused_cross_entropy(logits.clone(), labels.clone());
+        let outer_lse = Self::from_inner(lse.clone());
+        let loss = match prepared {
+            OpsKind::Tracked(node) => node.finish(SavedLoss { logits, lse, labels }, loss),
+            OpsKind::UnTracked(node) => node.finish(loss),
+        };
+        (loss, outer_lse)
+    }
+
+    fn keyed_dropout(input: FloatTensor<Self>, probability: f32, seed: u64) -> FloatTensor<Self> {
+        let prepared = DropoutBackward.prepare::<C>([input.node()]).compute_bound().stateful();
+        let out = B::keyed_dropout(input.into_primitive(), probability, seed);
+        match prepared {
+            OpsKind::Tracked(node) => node.finish((probability, seed), out),
+            OpsKind::UnTracked(node) => node.finish(out),
+        }
+    }
+}
+
+/// [`FusedOps::attend`] on tensors of any device; everything has been checked.
+pub(crate) fn attend(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    parameters: Tensor<1>,
+    attention: Arc<Attention>,
+) -> (Tensor<4>, Tensor<3>) {
+    let (context, lse) = <Dispatch as FusedOps>::attend(
+        queries.into_dispatch(),
+        keys.into_dispatch(),
+        values.into_dispatch(),
+        parameters.into_dispatch(),
+        attention,
+    );
+    (Tensor::from_dispatch(context), Tensor::from_dispatch(lse))
+}
+
+/// [`FusedOps::fused_layer_norm`], the rows alone.
+pub(crate) fn layer_norm(rows: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<2> {
+    let (rows, gamma, beta) = (rows.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_layer_norm(rows, gamma, beta, epsilon).0)
+}
+
+/// [`FusedOps::fused_cross_entropy`], the loss alone.
+pub(crate) fn cross_entropy(logits: Tensor<2>, labels: Labels) -> Tensor<1> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_cross_entropy(logits.into_dispatch(), labels).0)
+}
+
+/// [`FusedOps::keyed_dropout`].
+pub(crate) fn dropout<const D: usize>(input: Tensor<D>, probability: f32, seed: u64) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as FusedOps>::keyed_dropout(input.into_dispatch(), probability, seed))
+}

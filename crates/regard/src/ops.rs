@@ -1,0 +1,101 @@
+//! Fused operations on burn tensors, each with its own backward: one pass over memory instead of one a primitive.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+pub use regard_kernel::Attention;
+
+use crate::adapter::{self, Labels};
+use crate::error::{Error, Result};
+
+/// What [`attend`] returns.
+#[derive(Debug, Clone)]
+pub struct Attended {
+    /// The mixed values, `[batch, head, query, value feature]`.
+    pub context: Tensor<4>,
+    /// Log-sum-exp of each row of scores, `[batch, head, query]`; with the queries and keys it is all that is needed to
+    /// recompute any weight. Carries no gradient.
+    pub lse: Tensor<3>,
+}
+
+/// Fused attention of any combination of score, bias, mask and normaliser, forward and backward, in memory linear in
+/// the lengths.
+///
+/// Shapes: queries `[batch, head, query, feature]`, keys `[batch, key head, key, feature]`, values
+/// `[batch, key head, key, value feature]`; `head` a multiple of `key head`. Any strides, f32.
+///
+/// # Errors
+/// When the shapes do not fit each other or one of the modifiers.
+pub fn attend(queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, attention: &Attention) -> Result<Attended> {
+    let nothing = Tensor::zeros([1], &constants(&queries.device()));
+    run(queries, keys, values, nothing, attention.clone())
+}
+
+/// [`attend`] with learned modifiers: `build` makes the attention from the current values of `parameters`, and
+/// `parameters` receives the gradient. The order is the kernel's: the score's, then each bias's, then the normaliser's.
+///
+/// # Errors
+/// As [`attend`], and when `build` refuses the values.
+pub fn attend_learned(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    parameters: Tensor<1>,
+    build: impl FnOnce(Vec<f32>) -> regard_kernel::Result<Attention>,
+) -> Result<Attended> {
+    let values_now = parameters.to_data().into_vec::<f32>().map_err(|error| {
+        Error::value("parameters", format!("{error:?}"), "32-bit floating point numbers")
+    })?;
+    let attention = build(values_now)?;
+    run(queries, keys, values, parameters, attention)
+}
+
+fn run(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    parameters: Tensor<1>,
+    attention: Attention,
+) -> Result<Attended> {
+    attention.check(queries.dims(), keys.dims(), values.dims())?;
+    let (context, lse) = adapter::attend(queries, keys, values, parameters, Arc::new(attention));
+    Ok(Attended { context, lse })
+}
+
+/// Layer normalisation over the last axis: `(x - mean) / sqrt(variance + epsilon) · gamma + beta`.
+/// Ba, Kiros & Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
+///
+/// # Panics
+/// When `gamma` or `beta` is not as wide as `input`'s last axis.
+pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<D> {
+    let dims = input.dims();
+    let width = dims[D - 1];
+    assert_eq!([gamma.dims(), beta.dims()], [[width]; 2], "gamma and beta must be as wide as the rows");
+    let rows = input.reshape([dims.iter().product::<usize>() / width.max(1), width]);
+    adapter::layer_norm(rows, gamma, beta, epsilon).reshape(dims)
+}
+
+/// Summed cross-entropy of `logits [row, class]` with the right classes, label smoothing `ε` (Szegedy et al. 2016,
+/// arXiv:1512.00567): the right class is worth `1 - ε`, and `ε` is spread evenly over all classes. Rows whose target
+/// is `ignore` add nothing. Softmax, loss and gradient never exist as tensors of their own.
+///
+/// # Errors
+/// When there is not one target a row, a target is no class, or `smoothing` is not in `[0, 1)`.
+pub fn cross_entropy(logits: Tensor<2>, targets: Vec<u32>, smoothing: f32, ignore: Option<u32>) -> Result<Tensor<1>> {
+    let [rows, classes] = logits.dims();
+    if targets.len() != rows {
+        return Err(Error::shape("targets", &[targets.len()], format!("[{rows}], one a row of logits")));
+    }
+    if let Some(bad) = targets.iter().find(|&&t| t as usize >= classes && Some(t) != ignore) {
+        return Err(Error::value("targets", bad, format!("classes below {classes}")));
+    }
+    if !(0.0..1.0).contains(&smoothing) {
+        return Err(Error::value("smoothing", smoothing, "a share in [0, 1)"));
+    }
+    Ok(adapter::cross_entropy(logits, Labels { targets: targets.into(), smoothing, ignore }))
+}
+
+/// The device without gradient tracking: constants made here cost no node in the graph.
+pub(crate) fn constants(device: &Device) -> Device {
+    device.clone().inner()
+}
