@@ -1,5 +1,8 @@
 //! From a site's evidence to the map of one head.
 
+use regard_kernel::probe::Weights;
+use regard_kernel::{Attention, Causal, Corner, ScaledDot, View};
+
 use crate::{Error, Evidence, Head, Map, Result, Site, States, Trace};
 
 /// Most cells of a map that is recomputed: a small file of states can ask for any number of them.
@@ -43,14 +46,13 @@ fn one(site: &Site, head: usize, rows: usize, columns: usize) -> Result<Vec<f32>
         Evidence::Weights(weights) => Ok(weights[head * cells..][..cells].to_vec()),
         Evidence::States(_) if cells == 0 => Ok(Vec::new()),
         Evidence::States(states) => {
-            let weights = recompute(states, site.heads, head, rows, columns);
+            let failed = |reason| Error::Recompute { site: site.name.clone(), reason };
+            let weights =
+                recompute(states, site.heads, head, rows, columns).map_err(|error| failed(error.to_string()))?;
             // States that pass every check one by one may still not belong together.
             match weights.iter().all(|weight| (0.0..=1.01).contains(weight)) {
                 true => Ok(weights),
-                false => Err(Error::Recompute {
-                    site: site.name.clone(),
-                    reason: "the log-sum-exp does not belong to the queries and keys".to_owned(),
-                }),
+                false => Err(failed("the log-sum-exp does not belong to the queries and keys".to_owned())),
             }
         }
     }
@@ -65,19 +67,25 @@ fn cells(rows: usize, columns: usize) -> Result<usize> {
     })
 }
 
-fn recompute(states: &States, heads: usize, head: usize, rows: usize, columns: usize) -> Vec<f32> {
+fn recompute(
+    states: &States,
+    heads: usize,
+    head: usize,
+    rows: usize,
+    columns: usize,
+) -> regard_kernel::Result<Vec<f32>> {
     let width = states.width;
     let q = &states.q[head * rows * width..][..rows * width];
     let key_head = head / (heads / states.key_heads);
     let k = &states.k[key_head * columns * width..][..columns * width];
     let lse = &states.lse[head * rows..][..rows];
-    let mut weights = Vec::with_capacity(rows * columns);
-    for (row, (q, &lse)) in q.chunks_exact(width).zip(lse).enumerate() {
-        for (column, k) in k.chunks_exact(width).enumerate() {
-            let hidden = lse == f32::NEG_INFINITY || (states.causal && column + rows > row + columns);
-            let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum();
-            weights.push(if hidden { 0.0 } else { (dot * f64::from(states.scale) - f64::from(lse)).exp() as f32 });
-        }
+
+    let mut attention = Attention::new(ScaledDot { scale: Some(states.scale) });
+    if states.causal {
+        attention = attention.mask(Causal::new(Corner::BottomRight));
     }
-    weights
+    let mut weights = Weights::new();
+    let (q, k) = (View::new(q, [1, 1, rows, width])?, View::new(k, [1, 1, columns, width])?);
+    attention.observe(&q, &k, lse, &mut [&mut weights])?;
+    Ok(weights.into_values())
 }

@@ -98,6 +98,17 @@ fn sites_are_checked_when_added() {
 }
 
 #[test]
+fn a_query_that_sees_no_key_has_no_weight() {
+    let mut trace = Trace::new("", "");
+    let [queries, keys] = [trace.add_axis("target", tokens(["a", "b"])), trace.add_axis("source", tokens(["c"]))];
+    let [q, k, lse] = [vec![1.0; 2], vec![0.5], vec![f32::NEG_INFINITY, 0.5]];
+    let evidence = Evidence::States(States { q, k, lse, ..states() });
+    let site = Site { name: "s".into(), layer: 0, queries, keys, heads: 1, evidence };
+    let site = trace.add_site(site).unwrap();
+    assert_eq!(trace.map(site, Head::One(0)).unwrap().weights, [0.0, 1.0]);
+}
+
+#[test]
 fn states_that_do_not_belong_together_are_an_error() {
     let mut trace = Trace::new("", "");
     let axis = trace.add_axis("source", tokens(["a", "b", "c"]));

@@ -155,6 +155,15 @@ impl Attention {
         probe::run(&problem, lse, probes)
     }
 
+    /// Whether queries, keys and values of these shapes can be attended with, which [`forward`](Attention::forward) would
+    /// otherwise say.
+    ///
+    /// # Errors
+    /// If the shapes do not fit each other or a modifier.
+    pub fn fits(&self, queries: [usize; 4], keys: [usize; 4], values: [usize; 4]) -> Result<()> {
+        self.check(&Shape::of(queries, keys)?.with_values(values)?)
+    }
+
     /// Refuses a problem that a modifier was not made for.
     pub(crate) fn check(&self, shape: &Shape) -> Result<()> {
         self.score.check(shape)?;

@@ -146,7 +146,12 @@ fn cover(
                             d_queries = Some(rest);
                             block
                         });
-                        let panels = Panels { keys: keys.clone(), key_rows, d_keys: &mut d_keys, d_values: &mut d_values };
+                        let panels = Panels {
+                            keys: keys.clone(),
+                            key_rows,
+                            d_keys: d_keys.as_deref_mut(),
+                            d_values: d_values.as_deref_mut(),
+                        };
                         query_block(inputs, layout, batch, head, block, panels, d_block, parameters);
                     }
                 }
@@ -156,11 +161,11 @@ fn cover(
 }
 
 /// The keys of a pass, `[key][feature]`, rows padded to whole vectors.
-struct Panels<'a, 'b> {
+struct Panels<'a> {
     keys: Range<usize>,
     key_rows: &'a [f32],
-    d_keys: &'a mut Option<&'b mut [f32]>,
-    d_values: &'a mut Option<&'b mut [f32]>,
+    d_keys: Option<&'a mut [f32]>,
+    d_values: Option<&'a mut [f32]>,
 }
 
 /// One block of queries against all keys of the pass.
@@ -171,7 +176,7 @@ fn query_block(
     batch: usize,
     head: usize,
     queries: Range<usize>,
-    panels: Panels,
+    mut panels: Panels,
     d_queries: Option<&mut [f32]>,
     parameters: &mut [f32],
 ) {
@@ -188,7 +193,7 @@ fn query_block(
                     let tile = problem.tile(batch, head, queries.clone(), keys.clone());
                     let Some(mut parts) = gradient.compute(inputs, block, &tile) else { continue };
                     let rows = keys.start - panels.keys.start..keys.end - panels.keys.start;
-                    if let Some(d_values) = panels.d_values {
+                    if let Some(d_values) = &mut panels.d_values {
                         let d_values = &mut d_values[rows.start * value_width..rows.end * value_width];
                         block.add_values(&parts, &tile, d_values);
                     }
@@ -204,7 +209,14 @@ fn query_block(
                         keys: panels.d_keys.as_deref_mut().map(|d_keys| &mut d_keys[panel]),
                         parameters: &mut parameters[layout.score()],
                     };
-                    attention.score.backward(&tile, &block.queries, &tile_keys, &parts.stages[0], &parts.grad, &mut into);
+                    attention.score.backward(
+                        &tile,
+                        &block.queries,
+                        &tile_keys,
+                        &parts.stages[0],
+                        &parts.grad,
+                        &mut into,
+                    );
                 }
             });
         });

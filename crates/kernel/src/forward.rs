@@ -28,7 +28,8 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
             let keys = 0..problem.shape.keys;
             let mut rows = stream(problem, values, batch, head, queries.clone(), keys, sum);
             problem.attention.normalizer.finish(head, &mut rows);
-            pack::untranspose(sum, lanes, &rows.scale, queries.len(), context);
+            rescale(sum, lanes, &rows.scale[..lanes]);
+            pack::untranspose(sum, lanes, queries.len(), context);
             lse.copy_from_slice(&rows.lse[..queries.len()]);
         });
     });

@@ -1,6 +1,6 @@
 //! Copies between strided matrices and the panels that products run on.
 
-use crate::simd::{multiversion, pad};
+use crate::simd::{LANES, Lanes, SIDE, multiversion, pad, turn};
 use crate::view::Matrix;
 
 multiversion! {
@@ -8,23 +8,27 @@ multiversion! {
     pub(crate) fn transpose<I>(from: Matrix<'_>, to: &mut [f32]) {
         assert!(from.in_bounds());
         let lanes = pad(from.rows);
-        for (column, to) in to.chunks_exact_mut(lanes.max(1)).take(from.columns).enumerate() {
-            let (filled, padding) = to.split_at_mut(from.rows);
-            for (row, x) in filled.iter_mut().enumerate() {
-                // SAFETY: the matrix is in bounds, checked above.
-                *x = unsafe { *from.data.get_unchecked(row * from.row_stride + column * from.column_stride) };
+        if from.rows < lanes {
+            to.chunks_exact_mut(lanes).for_each(|to| to[from.rows..].fill(0.0));
+        }
+        let (rows, columns) = if from.column_stride == 1 { whole_squares(from.rows, from.columns) } else { (0, 0) };
+        for row in (0..rows).step_by(SIDE) {
+            for column in (0..columns).step_by(SIDE) {
+                let square = &from.data[row * from.row_stride + column..];
+                turn(square, from.row_stride, &mut to[column * lanes + row..], lanes);
             }
-            padding.fill(0.0);
+        }
+        for row in 0..from.rows {
+            for column in if row < rows { columns } else { 0 }..from.columns {
+                to[column * lanes + row] = from.get(row, column);
+            }
         }
     }
 
-    /// Copies a matrix to `[row][column]`, rows padded with 0 to whole vectors. A row that is not finite becomes all zeros.
-    /// Returns whether every row was finite.
-    pub(crate) fn finite_rows<I>(from: Matrix<'_>, to: &mut [f32]) -> bool {
+    /// Copies a matrix to `[row][column]`, rows padded with 0 to whole vectors.
+    pub(crate) fn rows<I>(from: Matrix<'_>, to: &mut [f32]) {
         assert!(from.in_bounds());
-        let width = pad(from.columns);
-        let mut all = true;
-        for (row, to) in to.chunks_exact_mut(width.max(1)).take(from.rows).enumerate() {
+        for (row, to) in to.chunks_exact_mut(pad(from.columns).max(1)).take(from.rows).enumerate() {
             let (filled, padding) = to.split_at_mut(from.columns);
             if from.column_stride == 1 {
                 filled.copy_from_slice(&from.data[row * from.row_stride..][..from.columns]);
@@ -33,24 +37,66 @@ multiversion! {
                     *x = from.get(row, column);
                 }
             }
-            if !finite(filled) {
-                filled.fill(0.0);
+            padding.fill(0.0);
+        }
+    }
+
+    /// As [`rows`], but a row that is not finite becomes all zeros.
+    /// Returns whether every row was finite.
+    pub(crate) fn finite_rows<I>(from: Matrix<'_>, to: &mut [f32]) -> bool {
+        rows(from, to);
+        let mut all = true;
+        for row in to.chunks_exact_mut(pad(from.columns).max(1)).take(from.rows) {
+            if !finite(row) {
+                row.fill(0.0);
                 all = false;
             }
-            padding.fill(0.0);
         }
         all
     }
 
-    /// Copies `[column][lane]` to contiguous rows, each multiplied with its scale.
-    pub(crate) fn untranspose<I>(from: &[f32], lanes: usize, scale: &[f32], rows: usize, to: &mut [f32]) {
-        let columns = to.len().checked_div(rows).unwrap_or(0);
-        for (row, to) in to.chunks_exact_mut(columns.max(1)).enumerate() {
-            for (column, x) in to.iter_mut().enumerate() {
-                *x = from[column * lanes + row] * scale[row];
+    /// Copies `[column][lane]` to contiguous rows.
+    pub(crate) fn untranspose<I>(from: &[f32], lanes: usize, rows: usize, to: &mut [f32]) {
+        let width = to.len().checked_div(rows).unwrap_or(0);
+        let (whole_rows, columns) = whole_squares(rows, width);
+        for row in (0..whole_rows).step_by(SIDE) {
+            for column in (0..columns).step_by(SIDE) {
+                turn(&from[column * lanes + row..], lanes, &mut to[row * width + column..], width);
+            }
+        }
+        for row in 0..rows {
+            for column in if row < whole_rows { columns } else { 0 }..width {
+                to[row * width + column] = from[column * lanes + row];
             }
         }
     }
+
+    /// The product of each row of a matrix with the row of `others`, contiguous, in the same place.
+    pub(crate) fn row_products<I>(matrix: Matrix<'_>, others: &[f32], products: &mut [f32]) {
+        for (row, product) in products.iter_mut().enumerate().take(matrix.rows) {
+            let other = &others[row * matrix.columns..][..matrix.columns];
+            let mut sum = Lanes::ZERO;
+            for (chunk, other) in other.chunks(LANES).enumerate() {
+                let first = row * matrix.row_stride + chunk * LANES * matrix.column_stride;
+                let mut numbers = Lanes::ZERO;
+                if matrix.column_stride == 1 {
+                    numbers = Lanes::load_or(&matrix.data[first..first + other.len()], 0.0);
+                } else {
+                    for (i, x) in numbers.0[..other.len()].iter_mut().enumerate() {
+                        *x = matrix.data[first + i * matrix.column_stride];
+                    }
+                }
+                sum = numbers.fma::<I>(Lanes::load_or(other, 0.0), sum);
+            }
+            *product = sum.sum();
+        }
+    }
+}
+
+/// How many rows and columns whole squares cover.
+#[inline(always)]
+fn whole_squares(rows: usize, columns: usize) -> (usize, usize) {
+    (rows - rows % SIDE, columns - columns % SIDE)
 }
 
 /// Whether no number is infinite or NaN.

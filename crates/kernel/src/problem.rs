@@ -29,14 +29,14 @@ pub(crate) enum Seen {
 
 impl<'a> Problem<'a> {
     pub(crate) fn new(attention: &'a Attention, queries: &View<'a>, keys: &View<'a>) -> Result<Self> {
-        let shape = Shape::of(queries, keys)?;
+        let shape = Shape::of(queries.shape(), keys.shape())?;
         attention.check(&shape)?;
         Ok(Self { attention, shape, queries: *queries, keys: *keys })
     }
 
     /// The same problem with values.
     pub(crate) fn with_values(self, values: &View) -> Result<Self> {
-        Ok(Self { shape: self.shape.with_values(values)?, ..self })
+        Ok(Self { shape: self.shape.with_values(values.shape())?, ..self })
     }
 
     /// How many numbers `[batch, head, query, width]` takes; refused if memory could not hold them.

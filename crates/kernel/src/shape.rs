@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Error, Result, View};
+use crate::{Error, Result};
 
 /// Most queries in a tile.
 pub const QUERY_BLOCK: usize = 64;
@@ -32,21 +32,25 @@ pub struct Shape {
 
 impl Shape {
     /// The sizes of `q` and `k` if they fit together; there are no values yet.
-    pub(crate) fn of(q: &View, k: &View) -> Result<Self> {
-        let [batch, heads, queries, query_width] = q.shape();
-        let [key_batch, key_heads, keys, key_width] = k.shape();
+    pub(crate) fn of(q: [usize; 4], k: [usize; 4]) -> Result<Self> {
+        let [batch, heads, queries, query_width] = q;
+        let [key_batch, key_heads, keys, key_width] = k;
         if key_batch != batch {
             return Err(Error::new("keys", format!("batch {key_batch}"), format!("{batch} as the queries have")));
         }
         if heads != 0 && (key_heads == 0 || !heads.is_multiple_of(key_heads)) {
-            return Err(Error::new("keys", format!("{key_heads} heads"), format!("a divisor of the {heads} query heads")));
+            return Err(Error::new(
+                "keys",
+                format!("{key_heads} heads"),
+                format!("a divisor of the {heads} query heads"),
+            ));
         }
         Ok(Self { batch, heads, key_heads, queries, keys, query_width, key_width, value_width: 0 })
     }
 
     /// The same sizes with those of `v`.
-    pub(crate) fn with_values(self, v: &View) -> Result<Self> {
-        let [batch, heads, keys, value_width] = v.shape();
+    pub(crate) fn with_values(self, v: [usize; 4]) -> Result<Self> {
+        let [batch, heads, keys, value_width] = v;
         if [batch, heads, keys] != [self.batch, self.key_heads, self.keys] {
             let expected = format!("{:?} as the keys have", [self.batch, self.key_heads, self.keys]);
             return Err(Error::new("values", format!("[batch, head, position] {:?}", [batch, heads, keys]), expected));

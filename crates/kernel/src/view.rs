@@ -56,6 +56,16 @@ impl<'a> View<'a> {
         self.shape
     }
 
+    /// The numbers that the view looks at, where they lie.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// Elements from one index of each axis to the next.
+    pub fn strides(&self) -> [usize; 4] {
+        self.strides
+    }
+
     /// The `[position, feature]` matrix of one batch and head; both must be inside the shape.
     pub(crate) fn matrix(&self, batch: usize, head: usize) -> Matrix<'a> {
         debug_assert!(batch < self.shape[0] && head < self.shape[1]);

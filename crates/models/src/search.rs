@@ -78,7 +78,7 @@ pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> R
         let last = |beam: &Beam| beam.ids.last().copied().unwrap_or(specials.begin);
         let tokens: Vec<u32> = open.iter().flatten().map(last).collect();
         let scores = log_softmax(model.step(&tokens, &mut state)?, 1);
-        let scores = scores.to_data().into_vec::<f32>().map_err(|error| Error::Input {
+        let scores = scores.to_data().try_into_vec::<f32>().map_err(|error| Error::Input {
             argument: "scores",
             given: format!("{error:?}"),
             expected: "32-bit floating point numbers".into(),

@@ -136,7 +136,7 @@ pub trait Translator: Module + Sync {
         let input = Padded::new(&inputs, pad, vocabulary)?;
         let output = Padded::new(&outputs, pad, vocabulary)?;
         let logits = self.forward(&source, &input, mode, None)?;
-        let loss = ops::cross_entropy(logits, output.ids().to_vec(), smoothing, Some(pad))?;
+        let loss = ops::cross_entropy(logits, output.ids(), smoothing, Some(pad))?;
         Ok((loss, output.lengths().iter().sum()))
     }
 }

@@ -116,7 +116,7 @@ impl ModuleVisitor for Collector {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        let values = value.to_data().into_vec().expect("parameters are f32");
+        let values = value.to_data().try_into_vec().expect("parameters are f32");
         self.found.insert(self.path.join("."), (value.dims().to_vec(), values));
     }
 }

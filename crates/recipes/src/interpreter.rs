@@ -191,7 +191,7 @@ impl Interpreter {
                 Site::DecoderSelf => (target_axis, read_axis),
                 Site::Cross => (target_axis, source_axis),
             };
-            let weights = weights.into_data().into_vec().expect("weights are f32");
+            let weights = weights.into_data().try_into_vec().expect("weights are f32");
             trace.add_site(TraceSite {
                 name: sight.site.name().into(),
                 layer: sight.layer,

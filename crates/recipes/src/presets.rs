@@ -116,7 +116,7 @@ impl Preset {
     pub fn vocabulary(self) -> usize {
         match self {
             Preset::Tiny => 10_000,
-            _ => 8_000,
+            _ => 6_000,
         }
     }
 
@@ -138,10 +138,10 @@ impl Preset {
             Preset::Small => Architecture::Transformer(
                 transformer
                     .with_width(256)
-                    .with_inner(1024)
+                    .with_inner(768)
                     .with_heads(4)
-                    .with_encoder_layers(4)
-                    .with_decoder_layers(3)
+                    .with_encoder_layers(3)
+                    .with_decoder_layers(2)
                     .with_norm(Norm::Pre)
                     .with_dropout(0.1),
             ),
@@ -177,8 +177,8 @@ impl Preset {
             Preset::Tiny => tiny,
             Preset::Small => Training {
                 adam: AdamConfig { rate: 0.002, warmup: 400, ..cosine },
-                steps: 8000,
-                max_tokens: 3072,
+                steps: 5000,
+                max_tokens: 2048,
                 max_length: 64,
                 ..tiny
             },

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 use regard::{Mode, Noise, mix};
 use regard_explain::write_atomically;
@@ -524,7 +524,7 @@ impl ModuleVisitor for Collector {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad(&self.gradients) {
-            let values = gradient.into_data().into_vec().expect("gradients are f32");
+            let values = gradient.into_data().try_into_vec().expect("gradients are f32");
             self.found.insert(self.path.join("."), values);
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use burn::backend::autodiff::{
     Autodiff,
+    NodeId,
     checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
     grads::Gradients,
     ops::{Backward, Ops, OpsKind},
@@ -22,11 +23,11 @@ use regard_kernel::{Attention, View, dropout, rows};
 #[derive(Debug, Clone)]
 pub struct Labels {
     /// The right class of each row.
-    pub targets: Arc<[u32]>,
+    pub targets: Arc<[usize]>,
     /// The share ε of the probability that is spread over all classes.
     pub smoothing: f32,
     /// Rows with this target count for nothing (padding).
-    pub ignore: Option<u32>,
+    pub ignore: Option<usize>,
 }
 
 /// The fused operations; shapes are those of the functions in [`crate::ops`] that wrap them.
@@ -135,28 +136,26 @@ impl FusedOps for Flex {
         let [count, width] = input.layout().shape().dims::<2>();
         let (mut out, mut mean, mut rstd) = (vec![0.0; count * width], vec![0.0; count], vec![0.0; count]);
         let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
-        rows::layer_norm(slice(&input), slice(&gamma), slice(&beta), epsilon, &mut out, &mut mean, &mut rstd);
+        rows::layer_norm(slice(&input), slice(&gamma), slice(&beta), epsilon, &mut out, &mut mean, &mut rstd)
+            .expect(CHECKED);
         (tensor(out, [count, width]), tensor(mean, [count]), tensor(rstd, [count]))
     }
 
     fn fused_cross_entropy(logits: FlexTensor, labels: Labels) -> (FlexTensor, FlexTensor) {
         let logits = logits.to_contiguous();
-        let count = logits.layout().shape().dims::<2>()[0];
-        let (loss, lse) = rows::cross_entropy(slice(&logits), &labels.targets, labels.smoothing, labels.ignore);
-        (tensor(vec![loss as f32], [1]), tensor(lse, [count]))
+        let [count, classes] = logits.layout().shape().dims::<2>();
+        let Labels { targets, smoothing, ignore } = labels;
+        let loss = rows::cross_entropy(slice(&logits), &targets, classes, smoothing, ignore).expect(CHECKED);
+        (tensor(vec![loss.sum as f32], [1]), tensor(loss.lse, [count]))
     }
 
     fn keyed_dropout(input: FlexTensor, probability: f32, seed: u64) -> FlexTensor {
-        let mut input = input.to_contiguous();
-        match input.try_storage_mut::<f32>() {
-            Some(memory) => dropout::apply(seed, probability, memory),
-            None => {
-                let mut copy = slice(&input).to_vec();
-                dropout::apply(seed, probability, &mut copy);
-                input = FlexTensor::from_data(TensorData::new(copy, input.layout().shape().clone()));
-            }
-        }
-        input
+        let input = input.to_contiguous();
+        let values = slice(&input);
+        let mut kept = vec![0.0; values.len()];
+        dropout::scale_mask(seed, 0, probability, &mut kept);
+        kept.iter_mut().zip(values).for_each(|(scale, value)| *scale *= value);
+        FlexTensor::from_data(TensorData::new(kept, input.layout().shape().clone()))
     }
 }
 
@@ -194,7 +193,8 @@ impl FusedGradients for Flex {
             &mut dx,
             &mut dgamma,
             &mut dbeta,
-        );
+        )
+        .expect(CHECKED);
         [tensor(dx, [count, width]), tensor(dgamma, [width]), tensor(dbeta, [width])]
     }
 
@@ -203,8 +203,9 @@ impl FusedGradients for Flex {
         let Labels { targets, smoothing, ignore } = saved.labels;
         let shape = saved.logits.layout().shape().dims::<2>();
         let logits = saved.logits.to_contiguous();
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        rows::cross_entropy_backward(slice(&logits), &targets, smoothing, ignore, slice(&saved.lse), scale, &mut out);
+        let (lse, mut out) = (slice(&saved.lse), vec![0.0; shape[0] * shape[1]]);
+        rows::cross_entropy_backward(slice(&logits), &targets, shape[1], smoothing, ignore, lse, scale, &mut out)
+            .expect(CHECKED);
         tensor(out, shape)
     }
 }
@@ -217,7 +218,7 @@ impl<B: FusedGradients> Backward<B, 4> for AttendBackward {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 4>(ops.parents, B::attend_backward(ops.state, grad), grads);
+        register::<B, 4>(ops.parents.map(|parent| parent.map(|node| node.id)), B::attend_backward(ops.state, grad), grads);
     }
 }
 
@@ -229,7 +230,7 @@ impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 3>(ops.parents, B::layer_norm_backward(ops.state, grad), grads);
+        register::<B, 3>(ops.parents.map(|parent| parent.map(|node| node.id)), B::layer_norm_backward(ops.state, grad), grads);
     }
 }
 
@@ -241,7 +242,7 @@ impl<B: FusedGradients> Backward<B, 1> for CrossEntropyBackward {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 1>(ops.parents, [B::cross_entropy_backward(ops.state, grad)], grads);
+        register::<B, 1>(ops.parents.map(|parent| parent.map(|node| node.id)), [B::cross_entropy_backward(ops.state, grad)], grads);
     }
 }
 
@@ -255,18 +256,18 @@ impl<B: FusedOps> Backward<B, 1> for DropoutBackward {
         let grad = grads.consume::<B>(&ops.node);
         let (probability, seed) = ops.state;
         // The mask is a function of (seed, index): the gradient passes where the value passed.
-        register::<B, 1>(ops.parents, [B::keyed_dropout(grad, probability, seed)], grads);
+        register::<B, 1>(ops.parents.map(|parent| parent.map(|node| node.id)), [B::keyed_dropout(grad, probability, seed)], grads);
     }
 }
 
 fn register<B: Backend, const N: usize>(
-    parents: [Option<burn::backend::autodiff::NodeRef>; N],
+    parents: [Option<NodeId>; N],
     values: [FloatTensor<B>; N],
     grads: &mut Gradients,
 ) {
     for (parent, value) in parents.into_iter().zip(values) {
         if let Some(parent) = parent {
-            grads.register::<B>(parent.id, value);
+            grads.register::<B>(parent, value);
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Error {
 }
 
 /// Shorthand for results of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn value(argument: &'static str, given: impl ToString, expected: impl Into<String>) -> Self {

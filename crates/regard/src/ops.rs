@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-pub use regard_kernel::Attention;
+use regard_kernel::Attention;
 
 use crate::adapter::{self, Labels};
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ pub fn attend_learned(
     parameters: Tensor<1>,
     build: impl FnOnce(Vec<f32>) -> regard_kernel::Result<Attention>,
 ) -> Result<Attended> {
-    let values_now = parameters.to_data().into_vec::<f32>().map_err(|error| {
+    let values_now = parameters.to_data().try_into_vec::<f32>().map_err(|error| {
         Error::value("parameters", format!("{error:?}"), "32-bit floating point numbers")
     })?;
     let attention = build(values_now)?;
@@ -57,7 +57,7 @@ fn run(
     parameters: Tensor<1>,
     attention: Attention,
 ) -> Result<Attended> {
-    attention.check(queries.dims(), keys.dims(), values.dims())?;
+    attention.fits(queries.dims(), keys.dims(), values.dims())?;
     let (context, lse) = adapter::attend(queries, keys, values, parameters, Arc::new(attention));
     Ok(Attended { context, lse })
 }
@@ -81,18 +81,20 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
 ///
 /// # Errors
 /// When there is not one target a row, a target is no class, or `smoothing` is not in `[0, 1)`.
-pub fn cross_entropy(logits: Tensor<2>, targets: Vec<u32>, smoothing: f32, ignore: Option<u32>) -> Result<Tensor<1>> {
+pub fn cross_entropy(logits: Tensor<2>, targets: &[u32], smoothing: f32, ignore: Option<u32>) -> Result<Tensor<1>> {
     let [rows, classes] = logits.dims();
     if targets.len() != rows {
         return Err(Error::shape("targets", &[targets.len()], format!("[{rows}], one a row of logits")));
     }
-    if let Some(bad) = targets.iter().find(|&&t| t as usize >= classes && Some(t) != ignore) {
+    if let Some(bad) = targets.iter().find(|&&target| target as usize >= classes && Some(target) != ignore) {
         return Err(Error::value("targets", bad, format!("classes below {classes}")));
     }
     if !(0.0..1.0).contains(&smoothing) {
         return Err(Error::value("smoothing", smoothing, "a share in [0, 1)"));
     }
-    Ok(adapter::cross_entropy(logits, Labels { targets: targets.into(), smoothing, ignore }))
+    let targets = targets.iter().map(|&target| target as usize).collect();
+    let ignore = ignore.map(|class| class as usize);
+    Ok(adapter::cross_entropy(logits, Labels { targets, smoothing, ignore }))
 }
 
 /// The device without gradient tracking: constants made here cost no node in the graph.

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::Inputs;
 use super::parameters::Layout;
 use super::tile::Parts;
-use super::Inputs;
 use crate::mask::Visible;
 use crate::pack;
 use crate::problem::{Problem, Seen};
@@ -51,12 +51,10 @@ impl QueryBlock<'_> {
             let mut lse = [f32::INFINITY; QUERY_BLOCK];
             lse[..count].copy_from_slice(&inputs.lse[first..][..count]);
             let mut inner = [0.0; QUERY_BLOCK];
-            for (i, inner) in inner[..count].iter_mut().enumerate() {
+            pack::row_products(grad, context, &mut inner[..count]);
+            for (inner, &lse) in inner.iter_mut().zip(&lse) {
                 // A row that saw nothing has no gradient, whatever is given for its context.
-                if lse[i] != f32::NEG_INFINITY {
-                    let context = &context[i * value_width..][..value_width];
-                    *inner = context.iter().enumerate().map(|(f, x)| x * grad.get(i, f)).sum();
-                }
+                *inner = if lse == f32::NEG_INFINITY { 0.0 } else { *inner };
             }
             let queries = Queries { transposed, rows, count, width: query_width };
             f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, inner, head });

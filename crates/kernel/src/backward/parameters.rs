@@ -61,7 +61,12 @@ impl Layout {
     }
 
     /// Does all tasks and adds up what each of them writes into its own parameters, in order.
-    pub(super) fn sum<T: Send>(&self, work: f64, tasks: Vec<T>, task: impl Fn(T, &mut [f32]) + Sync + Send) -> Vec<f32> {
+    pub(super) fn sum<T: Send>(
+        &self,
+        work: f64,
+        tasks: Vec<T>,
+        task: impl Fn(T, &mut [f32]) + Sync + Send,
+    ) -> Vec<f32> {
         if self.is_empty() {
             run_tasks(work, tasks, |item| task(item, &mut []));
             return Vec::new();

@@ -43,7 +43,11 @@ impl RelativeBuckets {
         }
         let exact = buckets / step / 2;
         if max_distance <= exact {
-            return Err(Error::new(argument, format!("a greatest distance of {max_distance}"), format!("more than {exact}")));
+            return Err(Error::new(
+                argument,
+                format!("a greatest distance of {max_distance}"),
+                format!("more than {exact}"),
+            ));
         }
         Ok(Self { table, heads, buckets, bidirectional, max_distance })
     }

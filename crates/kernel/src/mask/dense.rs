@@ -48,8 +48,7 @@ impl Mask for DenseMask {
         if fits(batch, shape.batch) && fits(head, shape.heads) && [queries, keys] == [shape.queries, shape.keys] {
             return Ok(());
         }
-        let expected =
-            format!("[{} or 1, {} or 1, {}, {}]", shape.batch, shape.heads, shape.queries, shape.keys);
+        let expected = format!("[{} or 1, {} or 1, {}, {}]", shape.batch, shape.heads, shape.queries, shape.keys);
         Err(Error::new("dense mask", format!("{:?}", self.shape), expected))
     }
 

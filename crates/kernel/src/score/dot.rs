@@ -28,15 +28,7 @@ impl Score for Dot {
         forward(1.0, queries, keys, scores);
     }
 
-    fn backward(
-        &self,
-        _: &Tile,
-        queries: &Queries,
-        keys: &Keys,
-        _: &Scores,
-        grad: &Scores,
-        into: &mut ScoreGradients,
-    ) {
+    fn backward(&self, _: &Tile, queries: &Queries, keys: &Keys, _: &Scores, grad: &Scores, into: &mut ScoreGradients) {
         backward(1.0, queries, keys, grad, into);
     }
 }
@@ -46,15 +38,7 @@ impl Score for ScaledDot {
         forward(self.scale(queries), queries, keys, scores);
     }
 
-    fn backward(
-        &self,
-        _: &Tile,
-        queries: &Queries,
-        keys: &Keys,
-        _: &Scores,
-        grad: &Scores,
-        into: &mut ScoreGradients,
-    ) {
+    fn backward(&self, _: &Tile, queries: &Queries, keys: &Keys, _: &Scores, grad: &Scores, into: &mut ScoreGradients) {
         backward(self.scale(queries), queries, keys, grad, into);
     }
 }

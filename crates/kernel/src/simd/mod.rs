@@ -7,10 +7,12 @@
 mod exp;
 mod gemm;
 mod lanes;
+mod turn;
 
-pub(crate) use exp::{exp, tanh};
+pub(crate) use exp::{exp, ln, tanh};
 pub(crate) use gemm::gemm;
 pub(crate) use lanes::{LANES, Lanes, pad};
+pub(crate) use turn::{SIDE, turn};
 
 /// An instruction set, as far as portable code has to know it.
 pub(crate) trait Isa {

@@ -85,14 +85,14 @@ impl AdditiveAttention {
     ) -> Result<(Tensor<3>, Look)> {
         let queries: Tensor<4> = self.query.forward(queries).unsqueeze_dim(1);
         let keys: Tensor<4> = projected.unsqueeze_dim(1);
-        let mut used = None;
+        let (width, mut used) = (self.vector.dims()[0], None);
         let attended = ops::attend_learned(
             queries.clone(),
             keys.clone(),
             memory.unsqueeze_dim(1),
             self.vector.val(),
             |vector| {
-                let attention = Attention::new(Additive::new(vector, 1)?).mask(mask);
+                let attention = Attention::new(Additive::new(vector, width)).mask(mask);
                 used = Some(attention.clone());
                 Ok(attention)
             },

@@ -1,5 +1,6 @@
 use burn::tensor::{Tensor, TensorData};
-use regard_kernel::{Attention, Probe, View};
+use regard_kernel::probe::{Probe, Weights};
+use regard_kernel::{Attention, View};
 
 use crate::error::{Error, Result};
 
@@ -36,14 +37,14 @@ impl Look {
     pub fn weights(&self) -> Result<Tensor<4>> {
         let [batch, heads, queries, _] = self.queries.dims();
         let keys = self.keys.dims()[2];
-        let mut probe = regard_kernel::Weights::new();
+        let mut probe = Weights::new();
         self.observe(&mut [&mut probe])?;
-        let data = TensorData::new(probe.into_vec(), [batch, heads, queries, keys]);
+        let data = TensorData::new(probe.values().to_vec(), [batch, heads, queries, keys]);
         Ok(Tensor::from_data(data, &self.lse.device()))
     }
 }
 
 fn values<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor.to_data();
-    data.into_vec().map_err(|error| Error::value("tensor", format!("{error:?}"), "32-bit floating point numbers"))
+    data.try_into_vec().map_err(|error| Error::value("tensor", format!("{error:?}"), "32-bit floating point numbers"))
 }

@@ -1,0 +1,47 @@
+//! How much each key is looked at.
+
+use super::Probe;
+use crate::Result;
+use crate::scores::Scores;
+use crate::shape::{Shape, Tile};
+
+/// The weight that each key receives from all queries, `Σ_i a_ij`, `[batch, head, key]`.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    shape: [usize; 3],
+    values: Vec<f32>,
+}
+
+impl Received {
+    /// Ready to be shown weights.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `[batch, head, key]`.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The sums, contiguous in that shape.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+impl Probe for Received {
+    fn begin(&mut self, shape: &Shape) -> Result<()> {
+        self.shape = [shape.batch, shape.heads, shape.keys];
+        self.values.clear();
+        self.values.resize(shape.batch * shape.heads * shape.keys, 0.0);
+        Ok(())
+    }
+
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        let [_, heads, keys] = self.shape;
+        let sums = &mut self.values[(tile.batch * heads + tile.head) * keys..][..keys];
+        for key in tile.keys.clone() {
+            sums[key] += weights.row(key).iter().sum::<f32>();
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What each query looks at most.
+
+use super::Probe;
+use crate::scores::Scores;
+use crate::shape::{Shape, Tile};
+use crate::{Error, Result};
+
+/// A key and the weight that a query gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TopKey {
+    /// The key's position.
+    pub key: usize,
+    /// Its weight.
+    pub weight: f32,
+}
+
+/// The k strongest keys of each query, strongest first; of equal ones the earlier. Keys of weight 0 are not listed.
+#[derive(Clone, Debug)]
+pub struct TopKeys {
+    k: usize,
+    shape: [usize; 3],
+    best: Vec<TopKey>,
+}
+
+impl TopKeys {
+    /// Keeps `k` keys a query.
+    pub fn new(k: usize) -> Self {
+        Self { k, shape: [0; 3], best: Vec::new() }
+    }
+
+    /// The strongest keys of a query, or nothing if there is no such query.
+    pub fn get(&self, batch: usize, head: usize, query: usize) -> &[TopKey] {
+        let [batches, heads, queries] = self.shape;
+        if batch >= batches || head >= heads || query >= queries {
+            return &[];
+        }
+        let row = &self.best[((batch * heads + head) * queries + query) * self.k..][..self.k];
+        &row[..row.partition_point(|top| top.weight > 0.0)]
+    }
+}
+
+impl Probe for TopKeys {
+    fn begin(&mut self, shape: &Shape) -> Result<()> {
+        self.shape = [shape.batch, shape.heads, shape.queries];
+        self.k = self.k.min(shape.keys);
+        let size = self.shape.iter().try_fold(self.k, |size, &n| size.checked_mul(n));
+        let Some(size) = size.filter(|&size| size <= isize::MAX as usize / size_of::<TopKey>()) else {
+            return Err(Error::new("top keys", self.k, "so few that they fit into memory"));
+        };
+        self.best.clear();
+        self.best.resize(size, TopKey::default());
+        Ok(())
+    }
+
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        if self.k == 0 {
+            return;
+        }
+        let [_, heads, queries] = self.shape;
+        let first = (tile.batch * heads + tile.head) * queries + tile.queries.start;
+        let rows = &mut self.best[first * self.k..][..tile.queries.len() * self.k];
+        for key in tile.keys.clone() {
+            for (best, &weight) in rows.chunks_exact_mut(self.k).zip(weights.row(key)) {
+                if weight > best[self.k - 1].weight {
+                    let place = best.partition_point(|top| top.weight >= weight);
+                    best[place..].rotate_right(1);
+                    best[place] = TopKey { key, weight };
+                }
+            }
+        }
+    }
+}

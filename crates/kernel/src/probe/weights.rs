@@ -1,0 +1,77 @@
+//! The whole map, for inputs that are small.
+
+use super::Probe;
+use crate::scores::Scores;
+use crate::shape::{Shape, Tile};
+use crate::{Error, Result};
+
+/// Every weight, `[batch, head, query, key]`.
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    chosen: Option<Vec<usize>>,
+    shape: [usize; 4],
+    values: Vec<f32>,
+}
+
+impl Weights {
+    /// The most numbers that are kept (1 GiB); a [`Pyramid`](super::Pyramid) shows larger maps.
+    pub const LIMIT: usize = 1 << 28;
+
+    /// The weights of all heads.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The weights of some heads, in the order given.
+    pub fn heads(heads: impl Into<Vec<usize>>) -> Self {
+        Self { chosen: Some(heads.into()), ..Self::default() }
+    }
+
+    /// `[batch, chosen head, query, key]`.
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// The weights, contiguous in that shape.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Gives the weights away.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+}
+
+impl Probe for Weights {
+    fn begin(&mut self, shape: &Shape) -> Result<()> {
+        if let Some(head) = self.chosen.iter().flatten().find(|&&head| head >= shape.heads) {
+            return Err(Error::new("heads to observe", head, format!("less than {}", shape.heads)));
+        }
+        let heads = self.chosen.as_ref().map_or(shape.heads, Vec::len);
+        self.shape = [shape.batch, heads, shape.queries, shape.keys];
+        let size = self.shape.iter().try_fold(1usize, |size, &n| size.checked_mul(n));
+        let Some(size) = size.filter(|&size| size <= Self::LIMIT) else {
+            let expected = format!("at most {} numbers; a pyramid shows larger maps", Self::LIMIT);
+            return Err(Error::new("weights to keep", format!("{:?}", self.shape), expected));
+        };
+        self.values.clear();
+        self.values.resize(size, 0.0);
+        Ok(())
+    }
+
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        let [_, heads, queries, keys] = self.shape;
+        for slot in 0..heads {
+            if self.chosen.as_ref().map_or(slot, |chosen| chosen[slot]) != tile.head {
+                continue;
+            }
+            let map = &mut self.values[(tile.batch * heads + slot) * queries * keys..][..queries * keys];
+            for key in tile.keys.clone() {
+                for (query, &weight) in tile.queries.clone().zip(weights.row(key)) {
+                    map[query * keys + key] = weight;
+                }
+            }
+        }
+    }
+}

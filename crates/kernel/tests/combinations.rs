@@ -1,0 +1,296 @@
+//! Every score with every bias and every mask, forward, backward and observed, against double precision.
+
+mod oracle;
+
+use oracle::*;
+use regard_kernel::probe::Weights;
+use regard_kernel::{
+    Additive, Alibi, Attention, Bilinear, Causal, Corner, Cosine, DenseBias, DenseMask, Documents, Dot, KeyMask,
+    Padding, RelativeBuckets, ScaledDot, Shape, SharedMask, SoftCap, Softmax, Window, dropout,
+};
+
+/// An attention under construction, and the same by definition.
+struct Case {
+    attention: Attention,
+    oracle: Oracle,
+    inputs: Inputs,
+}
+
+const SCORES: usize = 7;
+const BIASES: usize = 8;
+const MASKS: usize = 9;
+
+fn start(kind: usize, shape: Shape) -> Case {
+    let (d, heads, seed) = (shape.query_width, shape.heads, 77);
+    let (attention, score, parameters): (Attention, ScoreFn, Vec<f32>) = match kind {
+        0 => (Attention::new(Dot), |_, q, k, _| dot(q, k), vec![]),
+        1 => (Attention::new(ScaledDot::default()), |_, q, k, _| dot(q, k) / (q.len() as f64).sqrt(), vec![]),
+        2 => {
+            let tau: Vec<f32> = numbers(seed, heads).iter().map(|x| 3.0 + x).collect();
+            (
+                Attention::new(Cosine::new(tau.clone())),
+                |h, q, k, tau| tau[h] * dot(q, k) / (dot(q, q) * dot(k, k)).sqrt(),
+                tau,
+            )
+        }
+        3 => {
+            let tau = vec![5.0];
+            (
+                Attention::new(Cosine::new(tau.clone())),
+                |_, q, k, tau| tau[0] * dot(q, k) / (dot(q, q) * dot(k, k)).sqrt(),
+                tau,
+            )
+        }
+        4 => {
+            let w = numbers(seed, heads * d * shape.key_width);
+            let score: ScoreFn = |h, q, k, w| {
+                let w = &w[h * q.len() * k.len()..];
+                q.iter().enumerate().map(|(a, q)| q * dot(&w[a * k.len()..][..k.len()], k)).sum()
+            };
+            (Attention::new(Bilinear::new(w.clone(), d, shape.key_width).unwrap()), score, w)
+        }
+        5 => {
+            let v = numbers(seed, heads * d);
+            let score: ScoreFn =
+                |h, q, k, v| q.iter().zip(k).zip(&v[h * q.len()..]).map(|((q, k), v)| v * (q + k).tanh()).sum();
+            (Attention::new(Additive::new(v.clone(), d)), score, v)
+        }
+        _ => {
+            let v = numbers(seed, d);
+            let score: ScoreFn = |_, q, k, v| q.iter().zip(k).zip(v).map(|((q, k), v)| v * (q + k).tanh()).sum();
+            (Attention::new(Additive::new(v.clone(), d)), score, v)
+        }
+    };
+    Case {
+        attention,
+        oracle: Oracle {
+            shape,
+            score,
+            biases: vec![],
+            mask: Box::new(|_| true),
+            temperature: 1.0,
+            keep: Box::new(|_| 1.0),
+        },
+        inputs: Inputs { score: wide(&parameters), ..Inputs::default() },
+    }
+}
+
+impl Case {
+    fn bias(mut self, kind: usize) -> Self {
+        let Shape { batch, heads, queries, keys, .. } = self.oracle.shape;
+        let offset = keys as isize - queries as isize;
+        let dense = |case: Self, shape: [usize; 4]| -> Self {
+            let values = numbers(5, size(shape));
+            let bias: BiasFn = Box::new(move |pair, e, values| {
+                let index = shape.iter().zip(pair).fold(0, |at, (&n, i)| at * n + if n == 1 { 0 } else { i });
+                e + values[index]
+            });
+            case.push(DenseBias::new(values.clone(), shape).unwrap(), bias, values)
+        };
+        match kind {
+            0 => self,
+            1 => dense(self, [batch, heads, queries, keys]),
+            2 => dense(self, [1, heads, queries, keys]),
+            3 => dense(self, [batch, 1, 1, keys]),
+            4 => {
+                let alibi = Alibi::new(heads);
+                let slopes = wide(alibi.slopes());
+                let bias: BiasFn = Box::new(move |[_, h, i, j], e, _| {
+                    e - slopes[h] * (i as isize + offset - j as isize).unsigned_abs() as f64
+                });
+                self.push(alibi, bias, vec![])
+            }
+            5 => {
+                let table = numbers(6, 8 * heads);
+                let buckets = RelativeBuckets::new(table.clone(), heads, true, 40).unwrap();
+                let same = buckets.clone();
+                let bias: BiasFn = Box::new(move |[_, h, i, j], e, table| {
+                    e + table[same.bucket(j as isize - i as isize - offset) * heads + h]
+                });
+                self.push(buckets, bias, table)
+            }
+            6 => self.push(SoftCap::new(1.5).unwrap(), Box::new(|_, e, _| 1.5 * (e / 1.5).tanh()), vec![]),
+            _ => {
+                self = self.bias(5).bias(2).bias(6);
+                dense(self, [1, 1, queries, 1])
+            }
+        }
+    }
+
+    fn push(mut self, bias: impl regard_kernel::Bias + 'static, by_definition: BiasFn, parameters: Vec<f32>) -> Self {
+        self.attention = self.attention.bias(bias);
+        self.oracle.biases.push(by_definition);
+        self.inputs.biases.push(wide(&parameters));
+        self
+    }
+
+    fn mask(mut self, kind: usize) -> Self {
+        let Shape { batch, heads, queries, keys, .. } = self.oracle.shape;
+        let offset = keys as isize - queries as isize;
+        let lengths: Vec<usize> = (0..batch).map(|b| (keys * (b + 2)).div_ceil(batch + 2).min(keys)).collect();
+        let random = numbers(9, batch * heads * queries * keys);
+        let seen: Vec<bool> = random.iter().map(|&x| x > 0.3).collect();
+        let key_seen: Vec<bool> = numbers(10, batch * keys).iter().map(|&x| x > 0.0).collect();
+        let documents = Documents::cross([0, queries / 3, queries], [0, keys / 2, keys]).unwrap();
+        let causal = move |[_, _, i, j]: Pair| j as isize <= i as isize + offset;
+        let of_document = move |[_, _, i, j]: Pair| if i < queries / 3 { j < keys / 2 } else { j >= keys / 2 };
+        let attention = self.attention;
+        let (attention, by_definition): (Attention, Box<dyn Fn(Pair) -> bool>) = match kind {
+            0 => (attention, Box::new(|_| true)),
+            1 => (attention.mask(Causal::default()), Box::new(causal)),
+            2 => (attention.mask(Causal::new(Corner::TopLeft)), Box::new(|[_, _, i, j]| j <= i)),
+            3 => {
+                let attention = attention.mask(Window::new(Some(20), Some(3)));
+                let near = move |[_, _, i, j]: Pair| (-20..=3).contains(&(j as isize - i as isize - offset));
+                (attention, Box::new(near))
+            }
+            4 => {
+                let attention = attention.mask(Padding::new(lengths.clone())).mask(Causal::default());
+                (attention, Box::new(move |pair: Pair| pair[3] < lengths[pair[0]] && causal(pair)))
+            }
+            5 => {
+                let attention = attention.mask(DenseMask::new(&seen, [batch, heads, queries, keys]).unwrap());
+                (attention, Box::new(move |[b, h, i, j]| seen[((b * heads + h) * queries + i) * keys + j]))
+            }
+            6 => (attention.mask(documents), Box::new(of_document)),
+            7 => {
+                let attention = attention.mask(KeyMask::new(key_seen.clone(), keys).unwrap());
+                (attention, Box::new(move |[b, _, _, j]| key_seen[b * keys + j]))
+            }
+            _ => {
+                let shared = SharedMask::new(KeyMask::new(key_seen.clone(), keys).unwrap());
+                let attention = attention.mask((documents & !Window::new(None, Some(0))) | shared);
+                let seen = move |pair: Pair| of_document(pair) && !causal(pair) || key_seen[pair[0] * keys + pair[3]];
+                (attention, Box::new(seen))
+            }
+        };
+        self.attention = attention;
+        self.oracle.mask = by_definition;
+        self
+    }
+
+    fn normalizer(mut self, temperature: f32) -> Self {
+        let sink = numbers(11, self.oracle.shape.heads);
+        let softmax = Softmax::default().temperature(temperature).unwrap().sink(sink.clone());
+        self.attention = self.attention.normalizer(softmax);
+        self.oracle.temperature = f64::from(temperature);
+        self.inputs.sink = wide(&sink);
+        self
+    }
+
+    fn dropout(mut self, probability: f32) -> Self {
+        self.attention = self.attention.dropout(probability, 42).unwrap();
+        self.oracle.keep = Box::new(move |[b, h, i, j]| {
+            let kept = dropout::keep_weight(42, b, h, i, j, probability);
+            if kept { f64::from(1.0 / (1.0 - probability)) } else { 0.0 }
+        });
+        self
+    }
+
+    /// Checks everything against the definition.
+    fn check(mut self, name: &str) {
+        let shape = self.oracle.shape;
+        let q = numbers(1, size(query_shape(&shape)));
+        let k = numbers(2, size(key_shape(&shape)));
+        let v = numbers(3, size(value_shape(&shape)));
+        let grad = numbers(4, size(context_shape(&shape)));
+        (self.inputs.q, self.inputs.k, self.inputs.v) = (wide(&q), wide(&k), wide(&v));
+        let expected = self.oracle.forward(&self.inputs);
+        let (q, k) = (view(&q, query_shape(&shape)), view(&k, key_shape(&shape)));
+        let (v, grad_view) = (view(&v, value_shape(&shape)), view(&grad, context_shape(&shape)));
+
+        let output = self.attention.forward(&q, &k, &v).unwrap();
+        let error = difference(&output.context, &expected.context);
+        assert!(error < 3e-6, "{name}: context is off by {error:e}");
+        let error = difference(&output.lse, &expected.lse);
+        assert!(error < 3e-6, "{name}: lse is off by {error:e}");
+
+        let mut weights = Weights::new();
+        self.attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
+        let error = difference(weights.values(), &expected.weights);
+        assert!(error < 3e-6, "{name}: weights are off by {error:e}");
+
+        let gradients = self.attention.backward(&q, &k, &v, &output.context, &output.lse, &grad_view).unwrap();
+        let grad = wide(&grad);
+        let along = |what: &str, found: &[f32], pick: &dyn Fn(&mut Inputs) -> &mut Vec<f64>| {
+            // The derivative along a random direction, with all components in it, by central differences.
+            for seed in [100, 101] {
+                let direction = wide(&numbers(seed, found.len()));
+                let step = 1e-5;
+                let loss = |sign: f64| {
+                    let mut moved = self.inputs.clone();
+                    let values = pick(&mut moved);
+                    assert_eq!(values.len(), found.len(), "{name}: {what}");
+                    values.iter_mut().zip(&direction).for_each(|(x, d)| *x += sign * step * d);
+                    self.oracle.loss(&moved, &grad)
+                };
+                let expected = (loss(1.0) - loss(-1.0)) / (2.0 * step);
+                let found: f64 = found.iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
+                let error = (found - expected).abs() / expected.abs().max(1.0);
+                assert!(error < 2e-5, "{name}: gradient of {what} is {found}, not {expected}");
+            }
+        };
+        along("queries", &gradients.queries, &|inputs| &mut inputs.q);
+        along("keys", &gradients.keys, &|inputs| &mut inputs.k);
+        along("values", &gradients.values, &|inputs| &mut inputs.v);
+        along("score", &gradients.score, &|inputs| &mut inputs.score);
+        along("sink", &gradients.normalizer, &|inputs| &mut inputs.sink);
+        for i in 0..self.inputs.biases.len() {
+            along("bias", &gradients.biases[i], &move |inputs| &mut inputs.biases[i]);
+        }
+    }
+}
+
+fn shape(index: usize) -> Shape {
+    let [batch, heads, key_heads, queries, keys, width, value_width] = [
+        [2, 2, 2, 17, 17, 5, 5],
+        [1, 2, 1, 5, 70, 8, 3],
+        [2, 1, 1, 66, 13, 16, 17],
+        [1, 4, 2, 33, 40, 7, 16],
+        [3, 2, 2, 9, 65, 4, 6],
+    ][index % 5];
+    Shape { batch, heads, key_heads, queries, keys, query_width: width, key_width: width, value_width }
+}
+
+#[test]
+fn every_combination_of_score_bias_and_mask() {
+    for (score, bias, mask) in
+        (0..SCORES * BIASES * MASKS).map(|i| (i / (BIASES * MASKS), i / MASKS % BIASES, i % MASKS))
+    {
+        let index = score * 3 + bias * 5 + mask * 7 + bias * mask;
+        let mut size = shape(index);
+        if score == 4 {
+            size.key_width = 6;
+        }
+        let mut case = start(score, size).bias(bias).mask(mask);
+        if index.is_multiple_of(2) {
+            case = case.normalizer(0.8);
+        }
+        if index.is_multiple_of(3) {
+            case = case.dropout(0.2);
+        }
+        case.check(&format!("score {score}, bias {bias}, mask {mask}, case {index}, {size:?}"));
+    }
+}
+
+#[test]
+fn edges_of_tiles() {
+    let lengths = [0, 1, 15, 16, 17, 63, 64, 65, 129];
+    for (i, &queries) in lengths.iter().enumerate() {
+        for (j, &keys) in lengths.iter().enumerate() {
+            let size = Shape {
+                batch: 1,
+                heads: 2,
+                key_heads: 1,
+                queries,
+                keys,
+                query_width: [1, 16, 20][(i + j) % 3],
+                key_width: [1, 16, 20][(i + j) % 3],
+                value_width: [3, 32][(i * j) % 2],
+            };
+            for mask in [0, 1, 4] {
+                start(1, size).mask(mask).check(&format!("{queries} queries, {keys} keys, mask {mask}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Arguments that cannot be used, and what is said about them.
+
+use regard_kernel::probe::{Pyramid, TopKeys, Weights};
+use regard_kernel::{
+    Additive, Alibi, Attention, Bilinear, Cosine, DenseBias, DenseMask, Documents, KeyMask, KeyValueCache, Padding,
+    RelativeBuckets, Result, SoftCap, Softmax, View, dropout, rows,
+};
+
+#[track_caller]
+fn refused<T>(result: Result<T>, message: &str) {
+    match result {
+        Ok(_) => panic!("not refused; expected: {message}"),
+        Err(error) => assert_eq!(error.to_string(), message),
+    }
+}
+
+#[test]
+fn views() {
+    refused(View::new(&[0.0; 5], [1, 1, 2, 3]), "data: 5 numbers given, the product of [1, 1, 2, 3] expected");
+    refused(
+        View::new(&[], [usize::MAX, 2, 2, 3]),
+        &format!("data: 0 numbers given, the product of [{}, 2, 2, 3] expected", usize::MAX),
+    );
+    refused(
+        View::strided(&[0.0; 5], [1, 1, 2, 3], [0, 0, 3, 1]),
+        "data: 5 numbers given, enough for the shape [1, 1, 2, 3] with the strides [0, 0, 3, 1] expected",
+    );
+    let overflow = View::strided(&[0.0; 5], [1, 1, 3, 3], [0, 0, usize::MAX, 1]);
+    assert!(overflow.is_err());
+    assert!(View::strided(&[1.0], [2, 3, 4, 5], [0; 4]).is_ok());
+    assert!(View::strided(&[], [2, 0, 4, 5], [9; 4]).is_ok());
+}
+
+#[test]
+fn shapes() {
+    let x = [0.0; 48];
+    let view = |shape| View::new(&x, shape).unwrap();
+    let attention = Attention::default();
+    let q = view([1, 4, 3, 4]);
+    refused(attention.forward(&q, &view([2, 2, 3, 4]), &q), "keys: batch 2 given, 1 as the queries have expected");
+    refused(
+        attention.forward(&q, &view([1, 3, 4, 4]), &q),
+        "keys: 3 heads given, a divisor of the 4 query heads expected",
+    );
+    refused(attention.forward(&q, &view([1, 4, 4, 3]), &q), "keys: 3 features given, 4 as the queries have expected");
+    refused(
+        attention.forward(&q, &q, &view([1, 4, 4, 3])),
+        "values: [batch, head, position] [1, 4, 4] given, [1, 4, 3] as the keys have expected",
+    );
+    refused(attention.forward_into(&q, &q, &q, &mut [0.0; 48], &mut [0.0; 11]), "lse: 11 numbers given, 12 expected");
+    refused(
+        attention.backward(&q, &q, &q, &x, &[0.0; 12], &view([1, 4, 4, 3])),
+        "gradient of the context: [1, 4, 4, 3] given, [1, 4, 3, 4] expected",
+    );
+    refused(attention.backward(&q, &q, &q, &x[1..], &[0.0; 12], &q), "context: 47 numbers given, 48 expected");
+    refused(attention.observe(&q, &q, &[], &mut []), "lse: 0 numbers given, 12 expected");
+}
+
+#[test]
+fn modifiers() {
+    let x = [0.0; 48];
+    let q = View::new(&x, [1, 4, 3, 4]).unwrap();
+    let run = |attention: Attention| attention.forward(&q, &q, &q);
+    let plain = Attention::default;
+    refused(run(plain().mask(Padding::new([1, 2]))), "padding: 2 lengths given, one for each of 1 batches expected");
+    refused(run(plain().mask(Padding::new([4]))), "padding: length 4 given, at most 3 keys expected");
+    refused(
+        run(plain().mask(DenseMask::new(&[true; 6], [1, 1, 2, 3]).unwrap())),
+        "dense mask: [1, 1, 2, 3] given, [1 or 1, 4 or 1, 3, 3] expected",
+    );
+    refused(
+        DenseMask::new(&[true; 5], [1, 1, 2, 3]),
+        "dense mask: 5 booleans given, the product of [1, 1, 2, 3] expected",
+    );
+    refused(KeyMask::new(vec![true; 5], 2), "key mask: 5 booleans given, a multiple of 2 keys expected");
+    refused(run(plain().mask(KeyMask::new(vec![true; 4], 4).unwrap())), "key mask: [1, 4] given, [1 or 1, 3] expected");
+    refused(Documents::new([1, 3]), "query offsets: [1, 3] given, a rising sequence that starts with 0 expected");
+    refused(Documents::cross([0, 1, 2], [0, 2]), "key offsets: 1 documents given, 2 as the queries have expected");
+    refused(
+        run(plain().mask(Documents::new([0, 2]).unwrap())),
+        "query offsets: an end at 2 given, the length, 3 expected",
+    );
+    refused(
+        run(plain().bias(DenseBias::new([0.0; 4], [1, 2, 1, 2]).unwrap())),
+        "dense bias: [1, 2, 1, 2] given, [1, 4, 3, 3], or 1 instead of any expected",
+    );
+    refused(run(plain().bias(Alibi::new(3))), "ALiBi: 3 slopes given, one for each of 4 heads expected");
+    refused(
+        RelativeBuckets::new([0.0; 12], 4, true, 10),
+        "relative buckets: 3 buckets given, an even number, at least 4 expected",
+    );
+    refused(
+        RelativeBuckets::new([0.0; 32], 4, true, 2),
+        "relative buckets: a greatest distance of 2 given, more than 2 expected",
+    );
+    refused(SoftCap::new(0.0), "soft cap: 0 given, a positive, finite number expected");
+    refused(
+        Softmax::default().temperature(f32::NAN),
+        "softmax temperature: NaN given, a positive, finite number expected",
+    );
+    refused(
+        run(plain().normalizer(Softmax::default().sink([0.0; 3]))),
+        "softmax sink: 3 logits given, one for each of 4 heads expected",
+    );
+    refused(
+        run(Attention::new(Cosine::new([1.0; 3]))),
+        "tau: 3 numbers given, 1 for all heads or 4 for 4 heads expected",
+    );
+    refused(
+        run(Attention::new(Additive::new([1.0; 3], 3))),
+        "additive v: 3 features given, 4 as the queries have expected",
+    );
+    refused(Bilinear::new([1.0; 3], 2, 2), "bilinear weights: 3 numbers given, a multiple of 2×2 expected");
+    refused(run(Attention::new(Bilinear::new([1.0; 4], 2, 2).unwrap())), "bilinear weights: 2×2 given, 4×4 expected");
+    refused(plain().dropout(1.0, 0), "dropout probability: 1 given, at least 0 and less than 1 expected");
+    refused(dropout::check(f32::NAN), "dropout probability: NaN given, at least 0 and less than 1 expected");
+}
+
+#[test]
+fn probes_and_caches() {
+    let x = [0.0; 48];
+    let q = View::new(&x, [1, 4, 3, 4]).unwrap();
+    let lse = [0.0; 12];
+    let mut weights = Weights::heads([1, 4]);
+    refused(
+        Attention::default().observe(&q, &q, &lse, &mut [&mut weights]),
+        "heads to observe: 4 given, less than 4 expected",
+    );
+    refused(Pyramid::new(0), "pixels: 0 given, between 1 and 65536 expected");
+    let long = View::strided(&x, [1, 1, 40_000, 4], [0; 4]).unwrap();
+    refused(
+        Attention::default().observe(&long, &long, &vec![0.0; 40_000], &mut [&mut Weights::new()]),
+        "weights to keep: [1, 1, 40000, 40000] given, at most 268435456 numbers; a pyramid shows larger maps expected",
+    );
+    assert!(TopKeys::new(3).get(0, 0, 0).is_empty());
+    let mut cache = KeyValueCache::new(1, 4, 4, 4);
+    let other = View::new(&x, [1, 4, 4, 3]).unwrap();
+    refused(cache.append(&other, &q), "keys: [1, 4, 4, 3] given, [1, 4, 4, 4] expected");
+    refused(cache.append(&q, &other), "values: [1, 4, 4, 3] given, [1, 4, 3, 4] expected");
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn rows_of_numbers() {
+    refused(
+        rows::cross_entropy(&[0.0; 5], &[0, 1], 3, 0.0, None),
+        "logits: 5 numbers given, 2 rows of 3 classes expected",
+    );
+    refused(rows::cross_entropy(&[0.0; 6], &[0, 3], 3, 0.0, None), "target: 3 given, less than 3 classes expected");
+    refused(
+        rows::cross_entropy(&[0.0; 6], &[0, 1], 3, 1.5, None),
+        "label smoothing: 1.5 given, between 0 and 1 expected",
+    );
+    assert!(rows::cross_entropy(&[0.0; 6], &[0, 9], 3, 0.0, Some(9)).is_ok());
+    let (mut out, mut mean, mut rstd) = ([0.0; 6], [0.0; 2], [0.0; 2]);
+    refused(
+        rows::layer_norm(&[0.0; 6], &[1.0; 3], &[0.0; 2], 1e-5, &mut out, &mut mean, &mut rstd),
+        "beta: 2 numbers given, 3 expected",
+    );
+}

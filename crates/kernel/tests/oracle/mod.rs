@@ -1,0 +1,143 @@
+//! Attention by its definition: double precision, one loop after another, every weight held.
+
+#![allow(dead_code)]
+
+use regard_kernel::{Shape, View};
+
+/// Everything that gradients are taken of.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    pub q: Vec<f64>,
+    pub k: Vec<f64>,
+    pub v: Vec<f64>,
+    pub score: Vec<f64>,
+    pub biases: Vec<Vec<f64>>,
+    pub sink: Vec<f64>,
+}
+
+/// A pair: batch, head, query, key.
+pub type Pair = [usize; 4];
+/// The score of a query and a key in a head, given parameters.
+pub type ScoreFn = fn(head: usize, q: &[f64], k: &[f64], parameters: &[f64]) -> f64;
+/// What a bias makes of a score, given parameters.
+pub type BiasFn = Box<dyn Fn(Pair, f64, &[f64]) -> f64>;
+
+pub struct Oracle {
+    pub shape: Shape,
+    pub score: ScoreFn,
+    pub biases: Vec<BiasFn>,
+    pub mask: Box<dyn Fn(Pair) -> bool>,
+    pub temperature: f64,
+    /// What dropout multiplies a weight with.
+    pub keep: Box<dyn Fn(Pair) -> f64>,
+}
+
+pub struct Answer {
+    pub context: Vec<f64>,
+    pub lse: Vec<f64>,
+    /// `[batch, head, query, key]`, before dropout.
+    pub weights: Vec<f64>,
+}
+
+impl Oracle {
+    pub fn forward(&self, inputs: &Inputs) -> Answer {
+        let Shape { batch, heads, key_heads, queries, keys, query_width, key_width, value_width } = self.shape;
+        let mut answer = Answer { context: vec![], lse: vec![], weights: vec![] };
+        for b in 0..batch {
+            for h in 0..heads {
+                let unit = b * key_heads + h / (heads / key_heads);
+                for i in 0..queries {
+                    let q = &inputs.q[((b * heads + h) * queries + i) * query_width..][..query_width];
+                    let scores: Vec<Option<f64>> = (0..keys)
+                        .map(|j| {
+                            let k = &inputs.k[(unit * keys + j) * key_width..][..key_width];
+                            let score = (self.score)(h, q, k, &inputs.score);
+                            let biases = self.biases.iter().zip(&inputs.biases);
+                            let score = biases.fold(score, |e, (bias, parameters)| bias([b, h, i, j], e, parameters));
+                            (self.mask)([b, h, i, j]).then_some(score / self.temperature)
+                        })
+                        .collect();
+                    let sink = inputs.sink.get(h).copied().unwrap_or(f64::NEG_INFINITY);
+                    let max = scores.iter().flatten().fold(sink, |a, &b| a.max(b));
+                    let total = (sink - max).exp() + scores.iter().flatten().map(|e| (e - max).exp()).sum::<f64>();
+                    let nothing = max == f64::NEG_INFINITY;
+                    answer.lse.push(if nothing { max } else { max + total.ln() });
+                    let weights: Vec<f64> = scores.iter().map(|e| e.map_or(0.0, |e| (e - max).exp() / total)).collect();
+                    for f in 0..value_width {
+                        let sum = (0..keys).filter(|&j| scores[j].is_some()).map(|j| {
+                            let v = inputs.v[(unit * keys + j) * value_width + f];
+                            weights[j] * (self.keep)([b, h, i, j]) * v
+                        });
+                        answer.context.push(sum.sum());
+                    }
+                    answer.weights.extend(weights);
+                }
+            }
+        }
+        answer
+    }
+
+    /// `Σ context · grad`, of which gradients are taken.
+    pub fn loss(&self, inputs: &Inputs, grad: &[f64]) -> f64 {
+        self.forward(inputs).context.iter().zip(grad).map(|(c, g)| c * g).sum()
+    }
+}
+
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Numbers between -1 and 1 that look random and are the same every time.
+pub fn numbers(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            ((state >> 40) as f32 / (1u64 << 23) as f32) - 1.0
+        })
+        .collect()
+}
+
+pub fn wide(x: &[f32]) -> Vec<f64> {
+    x.iter().map(|&x| f64::from(x)).collect()
+}
+
+/// The greatest difference, relative to the greatest number (or 1).
+pub fn difference(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let scale = b.iter().filter(|b| b.is_finite()).fold(1.0f64, |m, b| m.max(b.abs()));
+    a.iter().zip(b).fold(0.0, |worst: f64, (&a, &b)| {
+        let a = f64::from(a);
+        if a == b {
+            worst
+        } else {
+            worst.max(((a - b) / scale).abs()).max(if (a - b).is_nan() { f64::NAN } else { 0.0 })
+        }
+    })
+}
+
+pub fn query_shape(s: &Shape) -> [usize; 4] {
+    [s.batch, s.heads, s.queries, s.query_width]
+}
+
+pub fn key_shape(s: &Shape) -> [usize; 4] {
+    [s.batch, s.key_heads, s.keys, s.key_width]
+}
+
+pub fn value_shape(s: &Shape) -> [usize; 4] {
+    [s.batch, s.key_heads, s.keys, s.value_width]
+}
+
+pub fn context_shape(s: &Shape) -> [usize; 4] {
+    [s.batch, s.heads, s.queries, s.value_width]
+}
+
+pub fn view(data: &[f32], shape: [usize; 4]) -> View<'_> {
+    View::new(data, shape).unwrap()
+}
+
+pub fn size(shape: [usize; 4]) -> usize {
+    shape.iter().product()
+}

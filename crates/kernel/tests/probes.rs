@@ -1,0 +1,60 @@
+//! Every probe against the weights it was shown.
+
+mod oracle;
+
+use oracle::*;
+use regard_kernel::probe::{Entropy, Pyramid, Received, TopKeys, Weights};
+use regard_kernel::{Attention, Causal};
+
+#[test]
+fn probes_agree_with_the_weights() {
+    for (queries, keys, pixels) in [(1, 1, 4), (70, 130, 16), (200, 90, 256), (33, 33, 1), (0, 5, 3), (5, 0, 3)] {
+        let (q_shape, k_shape) = ([2, 2, queries, 6], [2, 1, keys, 6]);
+        let scaled = |seed, shape| -> Vec<f32> { numbers(seed, size(shape)).iter().map(|x| 3.0 * x).collect() };
+        let (q, k) = (scaled(1, q_shape), scaled(2, k_shape));
+        let (q, k) = (view(&q, q_shape), view(&k, k_shape));
+        let attention = Attention::default().mask(Causal::default());
+        let lse = attention.forward(&q, &k, &k).unwrap().lse;
+        let (mut all, mut second, mut entropy) = (Weights::new(), Weights::heads([1]), Entropy::new());
+        let (mut top, mut received, mut pyramid) = (TopKeys::new(5), Received::new(), Pyramid::new(pixels).unwrap());
+        attention
+            .observe(&q, &k, &lse, &mut [&mut all, &mut second, &mut entropy, &mut top, &mut received, &mut pyramid])
+            .unwrap();
+
+        let (rows, columns) = (queries.min(pixels), keys.min(pixels));
+        assert_eq!(pyramid.shape(), [2, 2, rows, columns]);
+        for (unit, (batch, head)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
+            let map = &wide(all.values())[unit * queries * keys..][..queries * keys];
+            if head == 1 {
+                let chosen = &second.values()[batch * queries * keys..][..queries * keys];
+                assert_eq!(difference(chosen, map), 0.0);
+            }
+            for query in 0..queries {
+                let row = &map[query * keys..][..keys];
+                let exact: f64 = row.iter().filter(|a| **a > 0.0).map(|a| -a * a.ln()).sum();
+                let found = f64::from(entropy.values()[unit * queries + query]);
+                assert!((found - exact).abs() < 1e-5, "entropy {found} is not {exact}");
+
+                let mut order: Vec<usize> = (0..keys).filter(|&j| row[j] > 0.0).collect();
+                order.sort_by(|&a, &b| row[b].total_cmp(&row[a]).then(a.cmp(&b)));
+                let found: Vec<usize> = top.get(batch, head, query).iter().map(|top| top.key).collect();
+                assert_eq!(found, order[..order.len().min(5)]);
+            }
+            for key in 0..keys {
+                let exact: f64 = (0..queries).map(|i| map[i * keys + key]).sum();
+                let found = f64::from(received.values()[unit * keys + key]);
+                assert!((found - exact).abs() < 1e-5 * exact.max(1.0), "key {key} received {found}, not {exact}");
+            }
+            for row in 0..rows {
+                for column in 0..columns {
+                    let under = pyramid.queries(row).flat_map(|i| pyramid.keys(column).map(move |j| i * keys + j));
+                    let under: Vec<f64> = under.map(|place| map[place]).collect();
+                    let pixel = (unit * rows + row) * columns + column;
+                    let mean = under.iter().sum::<f64>() / under.len() as f64;
+                    assert!((f64::from(pyramid.mean()[pixel]) - mean).abs() < 1e-6);
+                    assert_eq!(f64::from(pyramid.max()[pixel]), under.iter().copied().fold(0.0, f64::max));
+                }
+            }
+        }
+    }
+}

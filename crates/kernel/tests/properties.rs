@@ -1,0 +1,318 @@
+//! What must hold whatever the numbers are.
+
+mod oracle;
+
+use oracle::*;
+use proptest::prelude::*;
+use rayon::ThreadPoolBuilder;
+use regard_kernel::probe::Weights;
+use regard_kernel::{
+    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Gradients, KeyValueCache, Mask, Output,
+    Padding, RelativeBuckets, ScaledDot, SoftCap, Softmax, View, Window,
+};
+
+const LENGTHS: [usize; 9] = [0, 1, 15, 16, 17, 63, 64, 65, 129];
+
+fn forward_and_backward(attention: &Attention, [q, k, v]: [&View; 3], grad: &View) -> (Output, Gradients) {
+    let output = attention.forward(q, k, v).unwrap();
+    let gradients = attention.backward(q, k, v, &output.context, &output.lse, grad).unwrap();
+    (output, gradients)
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+fn all_bits((output, gradients): &(Output, Gradients)) -> Vec<Vec<u32>> {
+    let mut all = vec![bits(&output.context), bits(&output.lse)];
+    let Gradients { queries, keys, values, score, biases, normalizer } = gradients;
+    all.extend([queries, keys, values, score, normalizer].map(|x| bits(x)));
+    all.extend(biases.iter().map(|x| bits(x)));
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn rows_sum_to_one(queries in prop::sample::select(&LENGTHS[1..]), keys in prop::sample::select(&LENGTHS[1..]), seed: u64) {
+        let (q_shape, k_shape) = ([1, 2, queries, 8], [1, 2, keys, 8]);
+        let (q, k) = (numbers(seed, size(q_shape)), numbers(seed ^ 1, size(k_shape)));
+        let (q, k) = (view(&q, q_shape), view(&k, k_shape));
+        let attention = Attention::default().mask(Causal::default());
+        let output = attention.forward(&q, &k, &k).unwrap();
+        let mut weights = Weights::new();
+        attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
+        for (row, lse) in weights.values().chunks(keys).zip(&output.lse) {
+            let sum: f64 = wide(row).iter().sum();
+            let expected = if *lse == f32::NEG_INFINITY { 0.0 } else { 1.0 };
+            prop_assert!((sum - expected).abs() < 1e-5, "a row sums to {}", sum);
+        }
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_matter(keys in prop::sample::select(&LENGTHS[1..]), seed: u64, shift in 1usize..64) {
+        let (q_shape, k_shape) = ([1, 1, 20, 8], [1, 1, keys, 8]);
+        let (q, k, v) = (numbers(seed, 160), numbers(seed ^ 1, size(k_shape)), numbers(seed ^ 2, size(k_shape)));
+        let turned = |x: &[f32]| { let mut x = x.to_vec(); x.rotate_left(shift % keys * 8); x };
+        let (k2, v2) = (turned(&k), turned(&v));
+        let q = view(&q, q_shape);
+        let one = Attention::default().forward(&q, &view(&k, k_shape), &view(&v, k_shape)).unwrap();
+        let two = Attention::default().forward(&q, &view(&k2, k_shape), &view(&v2, k_shape)).unwrap();
+        prop_assert!(difference(&one.context, &wide(&two.context)) < 1e-6);
+        prop_assert!(difference(&one.lse, &wide(&two.lse)) < 1e-6);
+    }
+
+    #[test]
+    fn a_window_that_hides_more_weighs_no_more(length in prop::sample::select(&LENGTHS[1..]), past in 0usize..80, seed: u64) {
+        let shape = [1, 1, length, 4];
+        let x = numbers(seed, size(shape));
+        let x = view(&x, shape);
+        let lse = |past| Attention::default().mask(Window::new(Some(past), Some(0))).forward(&x, &x, &x).unwrap().lse;
+        for (narrow, wide) in lse(past).iter().zip(lse(past + 7)) {
+            prop_assert!(*narrow <= wide + 1e-5);
+        }
+    }
+
+    #[test]
+    fn any_strides_are_read(seed: u64, heads in 1usize..4, length in prop::sample::select(&LENGTHS[..])) {
+        // [batch, position, head, feature] in memory, as projections leave it; and features before positions.
+        let shape = [2, heads, length, 6];
+        let x = numbers(seed, size(shape));
+        let by_position = View::strided(&x, shape, [length * heads * 6, 6, heads * 6, 1]).unwrap();
+        let by_feature = View::strided(&x, shape, [heads * 6 * length, 6 * length, 1, length]).unwrap();
+        for strided in [by_position, by_feature] {
+            let mut copied = Vec::new();
+            let [s0, s1, s2, s3] = strided.strides();
+            for index in 0..size(shape) {
+                let (b, h) = (index / (heads * length * 6), index / (length * 6) % heads);
+                copied.push(x[b * s0 + h * s1 + index / 6 % length * s2 + index % 6 * s3]);
+            }
+            let copied = view(&copied, shape);
+            let attention = Attention::default().mask(Causal::default());
+            let one = forward_and_backward(&attention, [&strided; 3], &strided);
+            let two = forward_and_backward(&attention, [&copied; 3], &copied);
+            prop_assert_eq!(all_bits(&one), all_bits(&two));
+        }
+    }
+}
+
+/// Attentions in which everything takes part.
+fn crowded(heads: usize, queries: usize, keys: usize) -> Vec<Attention> {
+    let bias = |shape: [usize; 4]| DenseBias::new(numbers(20, size(shape)), shape).unwrap();
+    vec![
+        Attention::default(),
+        Attention::default().mask(Causal::default()).dropout(0.2, 3).unwrap(),
+        Attention::new(Cosine::new(numbers(21, heads)))
+            .mask(Window::new(Some(30), None))
+            .bias(RelativeBuckets::new(numbers(22, 16 * heads), heads, true, 30).unwrap())
+            .bias(bias([1, 1, queries, keys]))
+            .bias(SoftCap::new(2.0).unwrap())
+            .normalizer(Softmax::default().sink(numbers(23, heads))),
+        Attention::new(Bilinear::new(numbers(24, 64), 8, 8).unwrap()).bias(Alibi::new(heads)),
+        Attention::new(Additive::new(numbers(25, 8), 8)).bias(bias([1, heads, queries, keys])),
+    ]
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    for (batch, heads, queries, keys) in [(1, 2, 300, 330), (3, 4, 70, 65)] {
+        let (q_shape, k_shape) = ([batch, heads, queries, 8], [batch, heads / 2, keys, 8]);
+        let [q, k, v] = [(1, q_shape), (2, k_shape), (3, k_shape)].map(|(seed, shape)| numbers(seed, size(shape)));
+        let (q, k, v) = (view(&q, q_shape), view(&k, k_shape), view(&v, k_shape));
+        for (i, attention) in crowded(heads, queries, keys).iter().enumerate() {
+            let run = |threads| {
+                let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| all_bits(&forward_and_backward(attention, [&q, &k, &v], &q)))
+            };
+            let one = run(1);
+            assert_eq!(one, run(2), "attention {i}, 2 threads");
+            assert_eq!(one, run(3), "attention {i}, 3 threads");
+            assert_eq!(one, run(8), "attention {i}, 8 threads");
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_the_batch_changes_no_bit() {
+    let shape = [5, 2, 70, 8];
+    let each = 2 * 70 * 8;
+    let [q, k, v] = [1, 2, 3].map(|seed| numbers(seed, size(shape)));
+    for attention in crowded(2, 70, 70) {
+        let views = [&q, &k, &v].map(|x| view(x, shape));
+        let (output, gradients) = forward_and_backward(&attention, views.each_ref(), &views[0]);
+        for b in 0..5 {
+            let alone = [&q, &k, &v].map(|x| view(&x[b * each..(b + 1) * each], [1, 2, 70, 8]));
+            if b > 0 && format!("{attention:?}").contains("Dropout") {
+                continue; // keyed by the batch
+            }
+            let (one, one_gradients) = forward_and_backward(&attention, alone.each_ref(), &alone[0]);
+            let part = b * each..(b + 1) * each;
+            assert_eq!(bits(&one.context), bits(&output.context[part.clone()]));
+            assert_eq!(bits(&one_gradients.queries), bits(&gradients.queries[part.clone()]));
+            assert_eq!(bits(&one_gradients.keys), bits(&gradients.keys[part.clone()]));
+            assert_eq!(bits(&one_gradients.values), bits(&gradients.values[part]));
+        }
+    }
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_repeats_itself() {
+    let shape = [1, 1, 64, 4];
+    let x = numbers(1, size(shape));
+    let x = view(&x, shape);
+    let plain = Attention::default().forward(&x, &x, &x).unwrap().context;
+    let mut mean = vec![0.0; plain.len()];
+    for seed in 0..2000 {
+        let attention = Attention::default().dropout(0.3, seed).unwrap();
+        let one = attention.forward(&x, &x, &x).unwrap();
+        assert_eq!(bits(&one.context), bits(&attention.forward(&x, &x, &x).unwrap().context));
+        mean.iter_mut().zip(&one.context).for_each(|(mean, x)| *mean += f64::from(*x) / 2000.0);
+    }
+    assert!(difference(&plain, &mean) < 0.02);
+}
+
+#[test]
+fn what_is_hidden_does_not_leak_and_what_is_seen_does() {
+    let (batch, length, keys, width) = (1, 70, 75, 6);
+    let (q_shape, k_shape) = ([batch, 2, length, width], [batch, 2, keys, width]);
+    let (real_queries, real_keys) = (66, 67);
+    let seen: Vec<bool> = (0..length * keys).map(|i| i / keys < real_queries && i % keys < real_keys).collect();
+    let hidden = DenseMask::new(&seen, [1, 1, length, keys]).unwrap();
+    let [q, grad] = [1, 4].map(|seed| numbers(seed, size(q_shape)));
+    let [k, v] = [2, 3].map(|seed| numbers(seed, size(k_shape)));
+    // Numbers behind the mask: of queries after the real ones, and of keys after the real ones.
+    let spoil = |x: &[f32], length: usize, real: usize, with: f32| -> Vec<f32> {
+        let past = |i: usize| i / width % length >= real;
+        x.iter().enumerate().map(|(i, &x)| if past(i) { with } else { x }).collect()
+    };
+    for attention in crowded(2, length, keys) {
+        let attention = attention.mask(hidden.clone());
+        let run = |with: f32| {
+            let (q, grad) = (spoil(&q, length, real_queries, with), spoil(&grad, length, real_queries, with));
+            let (k, v) = (spoil(&k, keys, real_keys, with), spoil(&v, keys, real_keys, with));
+            let (q, grad) = (view(&q, q_shape), view(&grad, q_shape));
+            forward_and_backward(&attention, [&q, &view(&k, k_shape), &view(&v, k_shape)], &grad)
+        };
+        let clean = run(0.5);
+        for with in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let spoiled = run(with);
+            assert_eq!(all_bits(&clean), all_bits(&spoiled), "{with} behind the mask of {attention:?}");
+        }
+        assert!(clean.0.lse[real_queries] == f32::NEG_INFINITY || format!("{attention:?}").contains("sink: [-"));
+        assert!(clean.0.context[real_queries * width..length * width].iter().all(|&x| x == 0.0));
+
+        // A NaN that is seen comes out, exactly at the queries that see it.
+        for place in [0, 1, 2] {
+            let mut inputs = [q.clone(), k.clone(), v.clone()];
+            inputs[place][3 * width] = f32::NAN;
+            let [q, k, v] = &inputs;
+            let views = [view(q, q_shape), view(k, k_shape), view(v, k_shape)];
+            let context = attention.forward(&views[0], &views[1], &views[2]).unwrap().context;
+            assert!(context[3 * width..4 * width].iter().any(|x| x.is_nan()), "NaN in input {place} was swallowed");
+            assert!(!context[length * width..].iter().any(|x| x.is_nan()), "NaN in input {place} left its head");
+        }
+    }
+}
+
+#[test]
+fn a_nan_in_a_value_stays_with_those_who_see_it() {
+    let shape = [1, 1, 40, 4];
+    let x = numbers(1, size(shape));
+    let mut v = x.clone();
+    v[20 * 4 + 1] = f32::NAN;
+    let x = view(&x, shape);
+    let output = Attention::default().mask(Causal::default()).forward(&x, &x, &view(&v, shape)).unwrap();
+    for (i, x) in output.context.iter().enumerate() {
+        assert_eq!(x.is_nan(), i / 4 >= 20 && i % 4 == 1, "query {}, feature {}", i / 4, i % 4);
+    }
+    // And backwards: the gradient of query 5 is NaN, which keys after it cannot see.
+    let mut grad = numbers(2, size(shape));
+    grad[5 * 4] = f32::NAN;
+    let attention = Attention::default().mask(Causal::default());
+    let (_, gradients) = forward_and_backward(&attention, [&x; 3], &view(&grad, shape));
+    assert!(gradients.keys[6 * 4..].iter().all(|x| x.is_finite()));
+    assert!(gradients.values[6 * 4..].iter().all(|x| x.is_finite()));
+    assert!(gradients.values[..6 * 4].iter().step_by(4).all(|x| x.is_nan()));
+}
+
+#[test]
+fn decoding_is_the_forward_pass() {
+    for (queries, keys) in [(1, 1), (1, 700), (3, 1300), (70, 600), (1, 0)] {
+        let (q_shape, k_shape) = ([2, 4, queries, 12], [2, 2, keys, 12]);
+        let (q, k, v) = (numbers(1, size(q_shape)), numbers(2, size(k_shape)), numbers(3, size(k_shape)));
+        let (q, k, v) = (view(&q, q_shape), view(&k, k_shape), view(&v, k_shape));
+        let mut cache = KeyValueCache::new(2, 2, 12, 12);
+        for start in (0..keys).step_by(37) {
+            let length = 37.min(keys - start);
+            let part = |x: &View<'_>| x.data()[start * 12..].to_vec();
+            let (k_part, v_part) = (part(&k), part(&v));
+            let shape = [2, 2, length, 12];
+            let strides = [2 * keys * 12, keys * 12, 12, 1];
+            let slice = |x| View::strided(x, shape, strides).unwrap();
+            cache.append(&slice(&k_part), &slice(&v_part)).unwrap();
+        }
+        assert_eq!(cache.len(), keys);
+        for attention in [
+            Attention::default(),
+            Attention::default().mask(Causal::default()).bias(Alibi::new(4)),
+            Attention::default().normalizer(Softmax::default().sink(vec![0.5; 4])).mask(Padding::new([keys, keys / 2])),
+        ] {
+            let expected = attention.forward(&q, &k, &v).unwrap();
+            let found = attention.decode(&q, &cache).unwrap();
+            assert!(difference(&found.context, &wide(&expected.context)) < 1e-6);
+            assert!(difference(&found.lse, &wide(&expected.lse)) < 1e-6);
+        }
+    }
+}
+
+#[test]
+fn no_worse_than_the_naive_computation() {
+    for (length, width, scale) in [(65, 16, 1.0), (300, 64, 3.0), (129, 32, 10.0)] {
+        let shape = [1, 1, length, width];
+        let [q, k, v] =
+            [1, 2, 3].map(|seed| numbers(seed, size(shape)).iter().map(|x| x * scale).collect::<Vec<f32>>());
+        let views = [&q, &k, &v].map(|x| view(x, shape));
+        let ours = Attention::new(ScaledDot::default()).forward(&views[0], &views[1], &views[2]).unwrap().context;
+        let mut naive = Vec::new();
+        let mut exact = Vec::new();
+        for q in q.chunks(width) {
+            let rows = |q: &[f32]| -> Vec<f32> {
+                k.chunks(width)
+                    .map(|k| q.iter().zip(k).map(|(a, b)| a * b).sum::<f32>() / (width as f32).sqrt())
+                    .collect()
+            };
+            let scores = rows(q);
+            let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let weights: Vec<f32> = scores.iter().map(|e| (e - max).exp()).collect();
+            let total: f32 = weights.iter().sum();
+            naive.extend(
+                (0..width).map(|f| weights.iter().zip(v.chunks(width)).map(|(w, v)| w / total * v[f]).sum::<f32>()),
+            );
+
+            let scores: Vec<f64> = k.chunks(width).map(|k| dot(&wide(q), &wide(k)) / (width as f64).sqrt()).collect();
+            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|e| (e - max).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            exact.extend(
+                (0..width).map(|f| {
+                    weights.iter().zip(v.chunks(width)).map(|(w, v)| w / total * f64::from(v[f])).sum::<f64>()
+                }),
+            );
+        }
+        let (ours, naive) = (difference(&ours, &exact), difference(&naive, &exact));
+        assert!(ours <= naive * 1.2, "fused {ours:e}, naive {naive:e} at length {length}, width {width}");
+    }
+}
+
+#[test]
+fn masks_join_at_run_time() {
+    let shape = [1, 1, 9, 4];
+    let x = numbers(1, size(shape));
+    let x = view(&x, shape);
+    let boxed: Box<dyn Mask> = Box::new(Causal::default());
+    let joined = Attention::default().mask(boxed & !Window::new(Some(1), Some(0)));
+    let stated: Vec<bool> = (0..81).map(|i| i % 9 + 1 < i / 9).collect();
+    let dense = Attention::default().mask(DenseMask::new(&stated, [1, 1, 9, 9]).unwrap());
+    assert_eq!(joined.forward(&x, &x, &x).unwrap(), dense.forward(&x, &x, &x).unwrap());
+}
