@@ -1,1 +1,85 @@
-fn main() {}
+//! The `regard` program: attention you can see through, from a terminal.
+
+mod catalogue;
+mod evaluate;
+mod memory;
+mod output;
+mod shipped;
+mod train;
+mod translate;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+
+/// Attention you can see through: translate, train, measure, and look at what a model looked at.
+#[derive(Parser)]
+#[command(name = "regard", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Translate sentences and draw what the model looked at.
+    Translate(translate::Translate),
+    /// Train a model.
+    #[command(subcommand)]
+    Train(TrainTask),
+    /// Measure a model.
+    #[command(subcommand)]
+    Evaluate(EvaluateTask),
+    /// List the mechanisms that exist.
+    List(catalogue::List),
+    /// Show a mechanism's card.
+    Show(catalogue::Show),
+}
+
+#[derive(Subcommand)]
+enum TrainTask {
+    /// A translator from sentence pairs.
+    Translate(train::Train),
+}
+
+#[derive(Subcommand)]
+enum EvaluateTask {
+    /// A translator, by BLEU and chrF.
+    Translate(evaluate::Evaluate),
+}
+
+/// What any command may end with.
+type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Translate(command) => command.run(),
+        Command::Train(TrainTask::Translate(command)) => command.run(),
+        Command::Evaluate(EvaluateTask::Translate(command)) => command.run(),
+        Command::List(command) => command.run(),
+        Command::Show(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("regard: {}", output::chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A flag that Ctrl-C sets, so that work can end in good order; a second Ctrl-C ends it at once.
+fn interruption() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })?;
+    Ok(stop)
+}

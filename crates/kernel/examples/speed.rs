@@ -61,10 +61,12 @@ fn unfused(q: &View, k: &View, v: &View, [units, length, width]: [usize; 3]) -> 
     context.par_chunks_mut(length * width).enumerate().for_each(|(unit, context)| {
         let part = unit * length * width..(unit + 1) * length * width;
         let (q, k, v) = (&q[part.clone()], &k[part.clone()], &v[part]);
+        let turned: Vec<f32> = (0..width * length).map(|i| k[i % length * width + i / length]).collect();
         let mut weights = vec![0.0f32; length * length];
         for (q, weights) in q.chunks_exact(width).zip(weights.chunks_exact_mut(length)) {
-            for (k, weight) in k.chunks_exact(width).zip(weights) {
-                *weight = q.iter().zip(k).map(|(q, k)| q * k).sum::<f32>() / (width as f32).sqrt();
+            for (q, k) in q.iter().zip(turned.chunks_exact(length)) {
+                let q = q / (width as f32).sqrt();
+                weights.iter_mut().zip(k).for_each(|(weight, k)| *weight += q * k);
             }
         }
         for row in weights.chunks_exact_mut(length) {

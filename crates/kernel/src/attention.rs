@@ -84,8 +84,8 @@ impl Attention {
     /// If the shapes do not fit each other or a modifier.
     pub fn forward(&self, q: &View, k: &View, v: &View) -> Result<Output> {
         let problem = Problem::new(self, q, k)?.with_values(v)?;
-        let mut context = vec![0.0; problem.size(problem.shape.value_width)?];
-        let mut lse = vec![0.0; problem.size(1)?];
+        let mut context = vec![0.0; problem.size(problem.shape.value_width)];
+        let mut lse = vec![0.0; problem.size(1)];
         forward::run(&problem, v, &mut context, &mut lse);
         Ok(Output { context, lse })
     }
@@ -97,8 +97,8 @@ impl Attention {
     /// If the shapes do not fit each other, a modifier or the given memory.
     pub fn forward_into(&self, q: &View, k: &View, v: &View, context: &mut [f32], lse: &mut [f32]) -> Result<()> {
         let problem = Problem::new(self, q, k)?.with_values(v)?;
-        check_len("context", context.len(), problem.size(problem.shape.value_width)?)?;
-        check_len("lse", lse.len(), problem.size(1)?)?;
+        check_len("context", context.len(), problem.size(problem.shape.value_width))?;
+        check_len("lse", lse.len(), problem.size(1))?;
         forward::run(&problem, v, context, lse);
         Ok(())
     }
@@ -111,8 +111,8 @@ impl Attention {
     pub fn decode(&self, q: &View, cache: &decode::KeyValueCache) -> Result<Output> {
         let (k, v) = (cache.keys(), cache.values());
         let problem = Problem::new(self, q, &k)?.with_values(&v)?;
-        let mut context = vec![0.0; problem.size(problem.shape.value_width)?];
-        let mut lse = vec![0.0; problem.size(1)?];
+        let mut context = vec![0.0; problem.size(problem.shape.value_width)];
+        let mut lse = vec![0.0; problem.size(1)];
         decode::run(&problem, &v, &mut context, &mut lse);
         Ok(Output { context, lse })
     }
@@ -134,8 +134,8 @@ impl Attention {
     ) -> Result<Gradients> {
         let problem = Problem::new(self, q, k)?.with_values(v)?;
         let Shape { batch, heads, queries, value_width, .. } = problem.shape;
-        check_len("context", context.len(), problem.size(value_width)?)?;
-        check_len("lse", lse.len(), problem.size(1)?)?;
+        check_len("context", context.len(), problem.size(value_width))?;
+        check_len("lse", lse.len(), problem.size(1))?;
         let expected = [batch, heads, queries, value_width];
         if grad_context.shape() != expected {
             let given = format!("{:?}", grad_context.shape());
@@ -151,7 +151,7 @@ impl Attention {
     /// If the shapes do not fit each other, a modifier or a probe.
     pub fn observe(&self, q: &View, k: &View, lse: &[f32], probes: &mut [&mut dyn Probe]) -> Result<()> {
         let problem = Problem::new(self, q, k)?;
-        check_len("lse", lse.len(), problem.size(1)?)?;
+        check_len("lse", lse.len(), problem.size(1))?;
         probe::run(&problem, lse, probes)
     }
 

@@ -53,7 +53,8 @@
 //!
 //! Queries lie side by side in vector lanes and keys follow one another, so maxima, sums, rescaling and masks need no
 //! shuffling, and one small matrix kernel serves all seven products. Modifiers are trait objects that are called once a
-//! tile: inside, the loop is straight-line code, compiled for each instruction set and chosen at run time.
+//! tile: inside, the loop is straight-line code, compiled for each instruction set and chosen at run time. (The environment
+//! variable `REGARD_ISA`, set to `avx2` or `baseline`, asks for a lesser one, to test or to compare.)
 //!
 //! # Numbers
 //!

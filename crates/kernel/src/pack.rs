@@ -1,6 +1,6 @@
 //! Copies between strided matrices and the panels that products run on.
 
-use crate::simd::{LANES, Lanes, SIDE, multiversion, pad, turn};
+use crate::simd::{Lanes, SIDE, multiversion, pad, turn};
 use crate::view::Matrix;
 
 multiversion! {
@@ -71,22 +71,25 @@ multiversion! {
         }
     }
 
-    /// The product of each row of a matrix with the row of `others`, contiguous, in the same place.
+    /// The product of each row of a matrix with the row of `others`, contiguous, in the same place. Where the other number
+    /// is 0, the matrix has no say, whatever it holds.
     pub(crate) fn row_products<I>(matrix: Matrix<'_>, others: &[f32], products: &mut [f32]) {
         for (row, product) in products.iter_mut().enumerate().take(matrix.rows) {
             let other = &others[row * matrix.columns..][..matrix.columns];
-            let mut sum = Lanes::ZERO;
-            for (chunk, other) in other.chunks(LANES).enumerate() {
-                let first = row * matrix.row_stride + chunk * LANES * matrix.column_stride;
-                let mut numbers = Lanes::ZERO;
-                if matrix.column_stride == 1 {
-                    numbers = Lanes::load_or(&matrix.data[first..first + other.len()], 0.0);
-                } else {
-                    for (i, x) in numbers.0[..other.len()].iter_mut().enumerate() {
-                        *x = matrix.data[first + i * matrix.column_stride];
-                    }
-                }
-                sum = numbers.fma::<I>(Lanes::load_or(other, 0.0), sum);
+            if matrix.column_stride != 1 {
+                let pairs = other.iter().enumerate().filter(|(_, other)| **other != 0.0);
+                *product = pairs.map(|(column, other)| other * matrix.get(row, column)).sum();
+                continue;
+            }
+            let numbers = &matrix.data[row * matrix.row_stride..][..matrix.columns];
+            let ((numbers, numbers_rest), (other, other_rest)) = (numbers.as_chunks(), other.as_chunks());
+            let add = |sum: Lanes, numbers: Lanes, other: Lanes| {
+                numbers.zip(other, |x, other| if other == 0.0 { 0.0 } else { x }).fma::<I>(other, sum)
+            };
+            let rest = (Lanes::load_or(numbers_rest, 0.0), Lanes::load_or(other_rest, 0.0));
+            let mut sum = add(Lanes::ZERO, rest.0, rest.1);
+            for (numbers, other) in numbers.iter().zip(other) {
+                sum = add(sum, Lanes(*numbers), Lanes(*other));
             }
             *product = sum.sum();
         }

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::attention::Attention;
 use crate::mask::{Coverage, Visible};
 use crate::score::{Keys, Queries};
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
 use crate::view::View;
-use crate::{Error, Result};
 
 /// An attention that is known to fit its queries and keys.
 pub(crate) struct Problem<'a> {
@@ -20,7 +20,8 @@ pub(crate) struct Problem<'a> {
     pub(crate) keys: View<'a>,
 }
 
-/// What a tile's queries see of its keys.
+/// What a tile's queries see of its keys. It lives on the stack, for the time of one tile.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Seen {
     Nothing,
     Everything,
@@ -39,14 +40,10 @@ impl<'a> Problem<'a> {
         Ok(Self { shape: self.shape.with_values(values.shape())?, ..self })
     }
 
-    /// How many numbers `[batch, head, query, width]` takes; refused if memory could not hold them.
-    pub(crate) fn size(&self, width: usize) -> Result<usize> {
+    /// How many numbers `[batch, head, query, width]` takes.
+    pub(crate) fn size(&self, width: usize) -> usize {
         let Shape { batch, heads, queries, .. } = self.shape;
-        [heads, queries, width]
-            .iter()
-            .try_fold(batch, |size, &n| size.checked_mul(n))
-            .filter(|&size| size <= isize::MAX as usize / size_of::<f32>())
-            .ok_or_else(|| Error::new("queries", format!("{:?}", self.queries.shape()), "sizes that fit into memory"))
+        batch * heads * queries * width
     }
 
     /// The tile of some queries and keys.

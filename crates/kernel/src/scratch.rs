@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::simd::{LANES, Lanes, pad};
+use crate::simd::{LANES, Lanes, floats_mut, pad};
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<Lanes>>> = const { RefCell::new(Vec::new()) };
@@ -16,7 +16,7 @@ pub(crate) fn with<const N: usize, R>(sizes: [usize; N], f: impl FnOnce([&mut [f
     if memory.len() < total {
         memory.resize(total, Lanes::ZERO);
     }
-    let mut rest = floats(&mut memory);
+    let mut rest = floats_mut(&mut memory);
     let result = f(sizes.map(|size| {
         let (buffer, others) = std::mem::take(&mut rest).split_at_mut(pad(size));
         rest = others;
@@ -24,9 +24,4 @@ pub(crate) fn with<const N: usize, R>(sizes: [usize; N], f: impl FnOnce([&mut [f
     }));
     POOL.with_borrow_mut(|pool| pool.push(memory));
     result
-}
-
-fn floats(vectors: &mut [Lanes]) -> &mut [f32] {
-    // SAFETY: `Lanes` is `repr(C)`, exactly an array of `LANES` numbers with no padding.
-    unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * LANES) }
 }

@@ -45,7 +45,18 @@ impl Shape {
                 format!("a divisor of the {heads} query heads"),
             ));
         }
-        Ok(Self { batch, heads, key_heads, queries, keys, query_width, key_width, value_width: 0 })
+        Self { batch, heads, key_heads, queries, keys, query_width, key_width, value_width: 0 }.fits()
+    }
+
+    /// Refuses sizes with which not even one array could be held in memory; a broadcast view can have any.
+    fn fits(self) -> Result<Self> {
+        let width = self.query_width.max(self.key_width).max(self.value_width);
+        let sizes = [self.batch, self.heads, self.queries.max(self.keys), width];
+        let most = sizes.iter().try_fold(size_of::<f32>(), |size, &n| size.checked_mul(n.max(1)));
+        if most.is_some_and(|most| most <= isize::MAX as usize) {
+            return Ok(self);
+        }
+        Err(Error::new("sizes [batch, head, position, feature]", format!("{sizes:?}"), "less than memory can hold"))
     }
 
     /// The same sizes with those of `v`.
@@ -55,7 +66,7 @@ impl Shape {
             let expected = format!("{:?} as the keys have", [self.batch, self.key_heads, self.keys]);
             return Err(Error::new("values", format!("[batch, head, position] {:?}", [batch, heads, keys]), expected));
         }
-        Ok(Self { value_width, ..self })
+        Self { value_width, ..self }.fits()
     }
 
     /// How many query heads share a key head.

@@ -53,6 +53,14 @@ fn shapes() {
         "gradient of the context: [1, 4, 4, 3] given, [1, 4, 3, 4] expected",
     );
     refused(attention.backward(&q, &q, &q, &x[1..], &[0.0; 12], &q), "context: 47 numbers given, 48 expected");
+    let endless = View::strided(&x, [1, 1 << 40, 1 << 40, 1], [0; 4]).unwrap();
+    refused(
+        attention.forward(&endless, &endless, &endless),
+        &format!(
+            "sizes [batch, head, position, feature]: [1, {}, {0}, 1] given, less than memory can hold expected",
+            1usize << 40
+        ),
+    );
     refused(attention.observe(&q, &q, &[], &mut []), "lse: 0 numbers given, 12 expected");
 }
 

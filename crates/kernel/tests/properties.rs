@@ -126,9 +126,9 @@ fn the_number_of_threads_changes_no_bit() {
                 pool.install(|| all_bits(&forward_and_backward(attention, [&q, &k, &v], &q)))
             };
             let one = run(1);
-            assert_eq!(one, run(2), "attention {i}, 2 threads");
-            assert_eq!(one, run(3), "attention {i}, 3 threads");
-            assert_eq!(one, run(8), "attention {i}, 8 threads");
+            assert!(one == run(2), "attention {i}, 2 threads");
+            assert!(one == run(3), "attention {i}, 3 threads");
+            assert!(one == run(8), "attention {i}, 8 threads");
         }
     }
 }
@@ -174,7 +174,7 @@ fn dropout_keeps_the_mean_and_repeats_itself() {
 
 #[test]
 fn what_is_hidden_does_not_leak_and_what_is_seen_does() {
-    let (batch, length, keys, width) = (1, 70, 75, 6);
+    let (batch, length, keys, width) = (1, 70, 75, 8);
     let (q_shape, k_shape) = ([batch, 2, length, width], [batch, 2, keys, width]);
     let (real_queries, real_keys) = (66, 67);
     let seen: Vec<bool> = (0..length * keys).map(|i| i / keys < real_queries && i % keys < real_keys).collect();
@@ -186,7 +186,7 @@ fn what_is_hidden_does_not_leak_and_what_is_seen_does() {
         let past = |i: usize| i / width % length >= real;
         x.iter().enumerate().map(|(i, &x)| if past(i) { with } else { x }).collect()
     };
-    for attention in crowded(2, length, keys) {
+    for (i, attention) in crowded(2, length, keys).into_iter().enumerate() {
         let attention = attention.mask(hidden.clone());
         let run = |with: f32| {
             let (q, grad) = (spoil(&q, length, real_queries, with), spoil(&grad, length, real_queries, with));
@@ -197,9 +197,9 @@ fn what_is_hidden_does_not_leak_and_what_is_seen_does() {
         let clean = run(0.5);
         for with in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let spoiled = run(with);
-            assert_eq!(all_bits(&clean), all_bits(&spoiled), "{with} behind the mask of {attention:?}");
+            assert!(all_bits(&clean) == all_bits(&spoiled), "{with} behind the mask of attention {i}");
         }
-        assert!(clean.0.lse[real_queries] == f32::NEG_INFINITY || format!("{attention:?}").contains("sink: [-"));
+        assert!(clean.0.lse[real_queries] == f32::NEG_INFINITY || format!("{attention:?}").contains("sink: [0"));
         assert!(clean.0.context[real_queries * width..length * width].iter().all(|&x| x == 0.0));
 
         // A NaN that is seen comes out, exactly at the queries that see it.
@@ -266,42 +266,46 @@ fn decoding_is_the_forward_pass() {
     }
 }
 
+/// Attention on a blackboard, in any precision: scores, weights, contexts.
+macro_rules! naive {
+    ($number:ty, $q:expr, $k:expr, $v:expr, $width:expr, $scale:expr) => {{
+        let numbers = |x: &[f32]| -> Vec<$number> { x.iter().map(|&x| <$number>::from(x)).collect() };
+        let (q, k, v, width) = (numbers($q), numbers($k), numbers($v), $width);
+        let contexts = q.chunks(width).flat_map(|q| {
+            let product = |k: &[$number]| q.iter().zip(k).map(|(a, b)| a * b).sum::<$number>();
+            let scores: Vec<$number> = k.chunks(width).map(|k| product(k) * <$number>::from($scale)).collect();
+            let max = scores.iter().copied().fold(<$number>::NEG_INFINITY, <$number>::max);
+            let weights: Vec<$number> = scores.iter().map(|e| (e - max).exp()).collect();
+            let total: $number = weights.iter().sum();
+            let feature =
+                |f: usize| weights.iter().zip(v.chunks(width)).map(|(w, v)| w / total * v[f]).sum::<$number>();
+            (0..width).map(feature).collect::<Vec<$number>>()
+        });
+        contexts.collect::<Vec<$number>>()
+    }};
+}
+
 #[test]
 fn no_worse_than_the_naive_computation() {
-    for (length, width, scale) in [(65, 16, 1.0), (300, 64, 3.0), (129, 32, 10.0)] {
+    for (length, width, spread) in [(65, 16, 1.0), (300, 64, 3.0), (129, 32, 10.0)] {
         let shape = [1, 1, length, width];
-        let [q, k, v] =
-            [1, 2, 3].map(|seed| numbers(seed, size(shape)).iter().map(|x| x * scale).collect::<Vec<f32>>());
-        let views = [&q, &k, &v].map(|x| view(x, shape));
-        let ours = Attention::new(ScaledDot::default()).forward(&views[0], &views[1], &views[2]).unwrap().context;
-        let mut naive = Vec::new();
-        let mut exact = Vec::new();
-        for q in q.chunks(width) {
-            let rows = |q: &[f32]| -> Vec<f32> {
-                k.chunks(width)
-                    .map(|k| q.iter().zip(k).map(|(a, b)| a * b).sum::<f32>() / (width as f32).sqrt())
-                    .collect()
+        let (mut ours, mut naive) = (0.0, 0.0);
+        for seed in 0..20 {
+            let [q, k, v] = [1, 2, 3].map(|place| -> Vec<f32> {
+                numbers(3 * seed + place, size(shape)).iter().map(|x| x * spread).collect()
+            });
+            let views = [&q, &k, &v].map(|x| view(x, shape));
+            let exact = naive!(f64, &q, &k, &v, width, 0.2f32);
+            let error = |found: &[f32]| -> f64 {
+                let squares: f64 = found.iter().zip(&exact).map(|(&x, exact)| (f64::from(x) - exact).powi(2)).sum();
+                (squares / exact.len() as f64).sqrt()
             };
-            let scores = rows(q);
-            let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let weights: Vec<f32> = scores.iter().map(|e| (e - max).exp()).collect();
-            let total: f32 = weights.iter().sum();
-            naive.extend(
-                (0..width).map(|f| weights.iter().zip(v.chunks(width)).map(|(w, v)| w / total * v[f]).sum::<f32>()),
-            );
-
-            let scores: Vec<f64> = k.chunks(width).map(|k| dot(&wide(q), &wide(k)) / (width as f64).sqrt()).collect();
-            let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = scores.iter().map(|e| (e - max).exp()).collect();
-            let total: f64 = weights.iter().sum();
-            exact.extend(
-                (0..width).map(|f| {
-                    weights.iter().zip(v.chunks(width)).map(|(w, v)| w / total * f64::from(v[f])).sum::<f64>()
-                }),
-            );
+            let attention = Attention::new(ScaledDot { scale: Some(0.2) });
+            ours += error(&attention.forward(&views[0], &views[1], &views[2]).unwrap().context);
+            naive += error(&naive!(f32, &q, &k, &v, width, 0.2f32));
         }
-        let (ours, naive) = (difference(&ours, &exact), difference(&naive, &exact));
-        assert!(ours <= naive * 1.2, "fused {ours:e}, naive {naive:e} at length {length}, width {width}");
+        // Which of two roundings is luckier depends on the numbers; on the whole the fused one must not lose.
+        assert!(ours <= naive * 1.05, "fused {ours:e}, naive {naive:e} at length {length}, width {width}");
     }
 }
 

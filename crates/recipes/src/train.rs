@@ -23,7 +23,7 @@ use crate::data::batches::{Batching, Lengths};
 use crate::data::pairs::{Corpus, Pair};
 use crate::data::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
-use crate::interpreter::{self, Interpreter};
+use crate::interpreter;
 use crate::optimizer::Adam;
 use crate::presets::{Architecture, Network, Training, with_network};
 
@@ -166,7 +166,6 @@ impl Encoded {
 pub fn start(
     data: &Path,
     out: &Path,
-    tokenizer: Option<Tokenizer>,
     vocabulary: usize,
     architecture: impl FnOnce(usize) -> Architecture,
     training: Training,
@@ -180,10 +179,10 @@ pub fn start(
     check(&training)?;
     let corpus = Corpus::open(data)?;
     let texts = || corpus.train.iter().flat_map(|pair| [pair.source.as_str(), pair.target.as_str()]);
-    let tokenizer = match tokenizer {
-        Some(tokenizer) => tokenizer,
-        None if is_segmented(&corpus.train) => Tokenizer::whitespace(texts())?,
-        None => Tokenizer::train(texts(), vocabulary)?,
+    let tokenizer = if is_segmented(&corpus.train) {
+        Tokenizer::whitespace(texts())?
+    } else {
+        Tokenizer::train(texts(), vocabulary)?
     };
     let encoded = Encoded::new(&corpus.train, &tokenizer)?;
     let run = Run {
@@ -528,12 +527,4 @@ impl ModuleVisitor for Collector {
             self.found.insert(self.path.join("."), values);
         }
     }
-}
-
-/// The model that a run has written so far.
-///
-/// # Errors
-/// When there is none yet, or its files are damaged.
-pub fn model(out: &Path) -> Result<Interpreter> {
-    Interpreter::load(out)
 }

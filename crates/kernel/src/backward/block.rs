@@ -51,11 +51,8 @@ impl QueryBlock<'_> {
             let mut lse = [f32::INFINITY; QUERY_BLOCK];
             lse[..count].copy_from_slice(&inputs.lse[first..][..count]);
             let mut inner = [0.0; QUERY_BLOCK];
+            // A row that saw nothing has the context 0, and no gradient whatever is given for it.
             pack::row_products(grad, context, &mut inner[..count]);
-            for (inner, &lse) in inner.iter_mut().zip(&lse) {
-                // A row that saw nothing has no gradient, whatever is given for its context.
-                *inner = if lse == f32::NEG_INFINITY { 0.0 } else { *inner };
-            }
             let queries = Queries { transposed, rows, count, width: query_width };
             f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, inner, head });
         });

@@ -69,17 +69,15 @@ impl RelativeBuckets {
         first + (exact + (ratio * (buckets - exact) as f32) as usize).min(buckets - 1)
     }
 
-    /// The bucket of each diagonal of a tile, from the last query and first key to the first query and last key.
-    fn diagonals(&self, tile: &Tile) -> impl Fn(usize, usize) -> usize + use<> {
-        let (queries, keys) = (tile.queries.clone(), tile.keys.clone());
-        let first = keys.start as isize - (queries.end as isize - 1 + tile.shape.offset());
-        let mut buckets = [0u32; crate::QUERY_BLOCK + crate::KEY_BLOCK];
-        for (i, bucket) in buckets.iter_mut().take(queries.len() + keys.len() - 1).enumerate() {
-            *bucket = self.bucket(first + i as isize) as u32;
-        }
-        move |query, key| buckets[(queries.end - 1 - query) + (key - keys.start)] as usize
+    /// The bucket of each diagonal of a tile, from the first query and last key to the last query and first key.
+    fn diagonals(&self, tile: &Tile) -> impl Iterator<Item = usize> {
+        let first = tile.keys.end as isize - 1 - (tile.queries.start as isize + tile.shape.offset());
+        (0..DIAGONALS.min(tile.queries.len() + tile.keys.len() - 1)).map(move |i| self.bucket(first - i as isize))
     }
 }
+
+/// The most diagonals that a tile has.
+const DIAGONALS: usize = crate::QUERY_BLOCK + crate::KEY_BLOCK - 1;
 
 impl Bias for RelativeBuckets {
     fn check(&self, shape: &Shape) -> Result<()> {
@@ -90,20 +88,25 @@ impl Bias for RelativeBuckets {
     }
 
     fn add(&self, tile: &Tile, scores: &mut Scores) {
-        let bucket = self.diagonals(tile);
+        let mut values = [0.0; DIAGONALS];
+        for (value, bucket) in values.iter_mut().zip(self.diagonals(tile)) {
+            *value = self.table[bucket * self.heads + tile.head];
+        }
         for key in tile.keys.clone() {
-            for (score, query) in scores.row_mut(key).iter_mut().zip(tile.queries.clone()) {
-                *score += self.table[bucket(query, key) * self.heads + tile.head];
-            }
+            // Along a key's row, one query is one diagonal on.
+            let values = &values[tile.keys.end - 1 - key..];
+            scores.row_mut(key).iter_mut().zip(values).for_each(|(score, value)| *score += value);
         }
     }
 
     fn backward(&self, tile: &Tile, _: &Scores, grad: &mut Scores, parameters: &mut [f32]) {
-        let bucket = self.diagonals(tile);
+        let mut sums = [0.0; DIAGONALS];
         for key in tile.keys.clone() {
-            for (&grad, query) in grad.row(key).iter().zip(tile.queries.clone()) {
-                parameters[bucket(query, key) * self.heads + tile.head] += grad;
-            }
+            let sums = &mut sums[tile.keys.end - 1 - key..];
+            sums.iter_mut().zip(grad.row(key)).for_each(|(sum, grad)| *sum += grad);
+        }
+        for (sum, bucket) in sums.iter().zip(self.diagonals(tile)) {
+            parameters[bucket * self.heads + tile.head] += sum;
         }
     }
 

@@ -3,7 +3,8 @@
 use super::Bias;
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
-use crate::{Error, Result};
+use crate::view::Matrix;
+use crate::{Error, Result, pack, scratch};
 
 /// A learned number for each pair, `[batch or 1, head or 1, query or 1, key or 1]`; an axis of 1 is shared.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,14 +51,18 @@ impl Bias for DenseBias {
 
     fn add(&self, tile: &Tile, scores: &mut Scores) {
         let [batch, head, query, key] = self.strides();
-        let values = &self.values[tile.batch * batch + tile.head * head..];
-        for (i, position) in tile.keys.clone().enumerate() {
-            let lanes = scores.lanes();
-            let row = &mut scores.values_mut()[i * lanes..][..tile.queries.len()];
-            for (score, q) in row.iter_mut().zip(tile.queries.clone()) {
-                *score += values[q * query + position * key];
-            }
-        }
+        let first = tile.batch * batch + tile.head * head + tile.queries.start * query + tile.keys.start * key;
+        let values = Matrix {
+            data: &self.values[first..],
+            rows: tile.queries.len(),
+            columns: tile.keys.len(),
+            row_stride: query,
+            column_stride: key,
+        };
+        scratch::with([Scores::size(tile)], |[turned]| {
+            pack::transpose(values, turned);
+            scores.zip(&Scores::new(tile, turned), |score, value| score + value);
+        });
     }
 
     fn backward(&self, tile: &Tile, _: &Scores, grad: &mut Scores, parameters: &mut [f32]) {

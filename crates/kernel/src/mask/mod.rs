@@ -117,11 +117,14 @@ impl Visible {
 
 multiversion! {
     fn hide<I>(words: &[u64], values: &mut [f32], lanes: usize, value: f32) {
+        let value = value.to_bits();
         for (row, &word) in values.chunks_exact_mut(lanes.max(1)).zip(words) {
-            for (part, vector) in row.chunks_exact_mut(LANES).enumerate() {
-                let bits = (word >> (part * LANES)) as u32;
+            for (part, vector) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                let word = (word >> (part * LANES)) as u32;
                 for (lane, x) in vector.iter_mut().enumerate() {
-                    *x = if bits & (1 << lane) == 0 { value } else { *x };
+                    // All ones where visible; with a branch in its place the loop would not vectorise.
+                    let visible = 0u32.wrapping_sub((word >> lane) & 1);
+                    *x = f32::from_bits((x.to_bits() & visible) | (value & !visible));
                 }
             }
         }

@@ -17,6 +17,8 @@ pub struct TopKey {
 /// The k strongest keys of each query, strongest first; of equal ones the earlier. Keys of weight 0 are not listed.
 #[derive(Clone, Debug)]
 pub struct TopKeys {
+    wanted: usize,
+    /// As many as are wanted, or as there are keys.
     k: usize,
     shape: [usize; 3],
     best: Vec<TopKey>,
@@ -25,7 +27,7 @@ pub struct TopKeys {
 impl TopKeys {
     /// Keeps `k` keys a query.
     pub fn new(k: usize) -> Self {
-        Self { k, shape: [0; 3], best: Vec::new() }
+        Self { wanted: k, k: 0, shape: [0; 3], best: Vec::new() }
     }
 
     /// The strongest keys of a query, or nothing if there is no such query.
@@ -42,7 +44,7 @@ impl TopKeys {
 impl Probe for TopKeys {
     fn begin(&mut self, shape: &Shape) -> Result<()> {
         self.shape = [shape.batch, shape.heads, shape.queries];
-        self.k = self.k.min(shape.keys);
+        self.k = self.wanted.min(shape.keys);
         let size = self.shape.iter().try_fold(self.k, |size, &n| size.checked_mul(n));
         let Some(size) = size.filter(|&size| size <= isize::MAX as usize / size_of::<TopKey>()) else {
             return Err(Error::new("top keys", self.k, "so few that they fit into memory"));

@@ -19,7 +19,7 @@ pub struct ScaledDot {
 
 impl ScaledDot {
     fn scale(&self, queries: &Queries) -> f32 {
-        self.scale.unwrap_or(1.0 / (queries.width.max(1) as f32).sqrt())
+        self.scale.unwrap_or((1.0 / (queries.width.max(1) as f64).sqrt()) as f32)
     }
 }
 

@@ -11,11 +11,13 @@ use super::Isa;
 pub(crate) fn exp<I: Isa>(x: f32) -> f32 {
     // Adding 1.5 · 2^23 leaves the nearest whole number in the low bits of the mantissa.
     const SHIFT: f32 = 12_582_912.0;
+    // What log₂e has beyond single precision.
+    const LOG2_E_REST: f32 = 1.925_963e-8;
     let power = x * std::f32::consts::LOG2_E;
     let shifted = power + SHIFT;
-    let f = I::fma(x, std::f32::consts::LOG2_E, SHIFT - shifted);
+    let f = I::fma(x, LOG2_E_REST, I::fma(x, std::f32::consts::LOG2_E, SHIFT - shifted));
     let mut y = 1.546_144_5e-4;
-    for c in [1.340_042_8e-3, 9.618_057e-3, 5.550_327e-2, 2.402_265_1e-1, 6.931_472e-1, 1.0] {
+    for c in [1.340_042_8e-3, 9.618_057e-3, 5.550_327e-2, 2.402_265e-1, std::f32::consts::LN_2, 1.0] {
         y = I::fma(y, f, c);
     }
     let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));

@@ -90,13 +90,17 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
             }
         }
     }
+    let alpha = Lanes::splat(alpha);
     for (m, sums) in sums.iter().enumerate() {
+        let c_row = c.as_mut_ptr().wrapping_add((row + m) * lanes + lane).cast::<[f32; LANES]>();
         for (n, sum) in sums.iter().enumerate() {
-            let start = (row + m) * lanes + lane + n * LANES;
-            // SAFETY: C has `a.rows` rows, and this one `lane + N * LANES` numbers.
-            let to = unsafe { c.get_unchecked_mut(start..start + LANES) };
-            let base = if accumulate { Lanes::load(to) } else { Lanes::ZERO };
-            sum.fma::<I>(Lanes::splat(alpha), base).store(to);
+            let mut base = Lanes::ZERO;
+            if accumulate {
+                // SAFETY: C has `a.rows` rows, and this one `lane + N * LANES` numbers.
+                base.0 = unsafe { c_row.add(n).read_unaligned() };
+            }
+            // SAFETY: as above.
+            unsafe { c_row.add(n).write_unaligned(sum.fma::<I>(alpha, base).0) };
         }
     }
     M

@@ -109,3 +109,10 @@ impl Lanes {
         x[0]
     }
 }
+
+/// Vectors as the numbers they hold.
+#[inline(always)]
+pub(crate) fn floats_mut(vectors: &mut [Lanes]) -> &mut [f32] {
+    // SAFETY: `Lanes` is `repr(C)`, exactly an array of `LANES` numbers with no padding.
+    unsafe { std::slice::from_raw_parts_mut(vectors.as_mut_ptr().cast(), vectors.len() * LANES) }
+}

@@ -11,7 +11,7 @@ mod turn;
 
 pub(crate) use exp::{exp, ln, tanh};
 pub(crate) use gemm::gemm;
-pub(crate) use lanes::{LANES, Lanes, pad};
+pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
 pub(crate) use turn::{SIDE, turn};
 
 /// An instruction set, as far as portable code has to know it.
@@ -66,23 +66,29 @@ pub(crate) enum Level {
     Baseline,
 }
 
-/// The best instruction set of this processor.
+/// The best instruction set of this processor, or a lesser one that the environment variable `REGARD_ISA` asks for.
 #[inline]
 pub(crate) fn level() -> Level {
-    static LEVEL: std::sync::LazyLock<Level> = std::sync::LazyLock::new(detect);
+    static LEVEL: std::sync::LazyLock<Level> = std::sync::LazyLock::new(|| detect(std::env::var("REGARD_ISA").ok()));
     *LEVEL
 }
 
 #[cfg(target_arch = "x86_64")]
-fn detect() -> Level {
-    if is_x86_feature_detected!("avx512f")
+fn detect(wanted: Option<String>) -> Level {
+    let allowed = |name: &str| match wanted.as_deref() {
+        Some("baseline") => false,
+        Some("avx2") => name == "avx2",
+        _ => true,
+    };
+    if allowed("avx512")
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("fma")
     {
         Level::Avx512
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    } else if allowed("avx2") && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         Level::Avx2
     } else {
         Level::Baseline
@@ -90,7 +96,7 @@ fn detect() -> Level {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn detect() -> Level {
+fn detect(_: Option<String>) -> Level {
     Level::Baseline
 }
 

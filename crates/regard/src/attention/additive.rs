@@ -12,7 +12,7 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use regard_kernel::{Additive, Attention, Mask};
 
-use super::Look;
+use super::{Look, check_width};
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::ops;
@@ -67,6 +67,9 @@ impl AdditiveAttentionConfig {
 
 impl AdditiveAttention {
     /// `U k` of every memory position, `[batch, key, a]`: computed once a sentence.
+    ///
+    /// # Panics
+    /// When `memory` is not as wide as the layer was made for.
     pub fn project(&self, memory: Tensor<3>) -> Tensor<3> {
         self.key.forward(memory)
     }
@@ -83,6 +86,7 @@ impl AdditiveAttention {
         memory: Tensor<3>,
         mask: impl Mask + 'static,
     ) -> Result<(Tensor<3>, Look)> {
+        check_width("queries", &queries, &self.query)?;
         let queries: Tensor<4> = self.query.forward(queries).unsqueeze_dim(1);
         let keys: Tensor<4> = projected.unsqueeze_dim(1);
         let (width, mut used) = (self.vector.dims()[0], None);

@@ -28,6 +28,9 @@ impl Cache {
     }
 
     /// Appends further positions.
+    ///
+    /// # Panics
+    /// When batch, heads or widths are not those of the positions held.
     pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>) {
         let end = self.length + keys.dims()[2];
         let room = self.keys.dims()[2];
@@ -37,7 +40,7 @@ impl Cache {
             // Taken out rather than cloned, so that the store stays unique and is written in place.
             let mut held = std::mem::replace(store, Tensor::empty([0, 0, 0, 0], &new.device()));
             if grown > room {
-                let old = held.narrow(2, 0, self.length);
+                let old = held.slice_dim(2, 0..self.length);
                 held = Tensor::zeros([batch, heads, grown, width], &new.device());
                 held = held.slice_assign([0..batch, 0..heads, 0..self.length, 0..width], old);
             }
@@ -48,12 +51,17 @@ impl Cache {
 
     /// Keys held, as a view.
     pub fn keys(&self) -> Tensor<4> {
-        self.keys.clone().narrow(2, 0, self.length)
+        self.keys.clone().slice_dim(2, 0..self.length)
     }
 
     /// Values held, as a view.
     pub fn values(&self) -> Tensor<4> {
-        self.values.clone().narrow(2, 0, self.length)
+        self.values.clone().slice_dim(2, 0..self.length)
+    }
+
+    /// Sequences side by side.
+    pub(crate) fn batch(&self) -> usize {
+        self.keys.dims()[0]
     }
 
     /// Keeps these rows of the batch, in this order: how beam search reorders hypotheses.

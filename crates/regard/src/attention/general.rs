@@ -54,6 +54,9 @@ impl GeneralAttentionConfig {
 
 impl GeneralAttention {
     /// `W k` of every memory position, `[batch, key, query width]`: computed once a sentence.
+    ///
+    /// # Panics
+    /// When `memory` is not as wide as the layer was made for.
     pub fn project(&self, memory: Tensor<3>) -> Tensor<3> {
         self.key.forward(memory)
     }

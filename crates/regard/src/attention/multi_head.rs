@@ -12,7 +12,7 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
-use super::{Cache, Look};
+use super::{Cache, Look, check_width};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::noise::Mode;
@@ -125,6 +125,7 @@ impl MultiHeadAttention {
         attention: &Attention,
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
+        check_width("memory", &memory, &self.key)?;
         let (keys, values) = self.project(memory);
         self.attend(input, keys, values, attention, mode)
     }
@@ -132,10 +133,14 @@ impl MultiHeadAttention {
     /// The next positions of a sequence look at it and at all before them, which `cache` holds.
     ///
     /// # Errors
-    /// As [`Self::forward`].
+    /// As [`Self::forward`], and when the cache holds another batch.
     pub fn decode(&self, input: Tensor<3>, cache: &mut Option<Cache>, attention: &Attention) -> Result<MultiHeadOutput> {
+        check_width("input", &input, &self.key)?;
         let (keys, values) = self.project(input.clone());
         let cache = match cache {
+            Some(cache) if cache.batch() != input.dims()[0] => {
+                return Err(Error::shape("input", &input.dims(), format!("the cache's batch of {}", cache.batch())));
+            }
             Some(cache) => {
                 cache.append(keys, values);
                 cache
@@ -146,6 +151,9 @@ impl MultiHeadAttention {
     }
 
     /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once.
+    ///
+    /// # Panics
+    /// When `memory` is not as wide as the layer was made for.
     pub fn project(&self, memory: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
         let keys = split(self.key.forward(memory.clone()), self.key_heads);
         (keys, split(self.value.forward(memory), self.key_heads))
@@ -163,7 +171,12 @@ impl MultiHeadAttention {
         attention: &Attention,
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
+        check_width("input", &input, &self.query)?;
         let [batch, length, width] = input.dims();
+        if values.dims()[3] * self.heads != width {
+            let expected = format!("a last axis of {}", width / self.heads);
+            return Err(Error::shape("values", &values.dims(), expected));
+        }
         let queries = split(self.query.forward(input), self.heads);
         let dropping = match mode {
             Mode::Train(noise) if self.dropout > 0.0 => attention.clone().dropout(self.dropout, noise.draw())?,

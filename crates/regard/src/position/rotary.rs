@@ -56,11 +56,11 @@ pub struct Rotary {
 
 impl RotaryConfig {
     /// # Errors
-    /// When the rotated features are odd in number or more than there are, or the base is not positive.
+    /// When the rotated features are none, odd in number or more than there are, or the base is not positive.
     pub fn init(&self) -> Result<Rotary> {
         let rotated = self.rotated.unwrap_or(self.width);
-        if !rotated.is_multiple_of(2) || rotated > self.width {
-            return Err(Error::value("rotated", rotated, format!("an even number of at most {} features", self.width)));
+        if rotated == 0 || !rotated.is_multiple_of(2) || rotated > self.width {
+            return Err(Error::value("rotated", rotated, format!("an even number from 2 to {}", self.width)));
         }
         if !(self.base > 0.0 && self.base.is_finite()) {
             return Err(Error::value("base", self.base, "a positive number"));
@@ -83,7 +83,8 @@ impl Rotary {
         }
         let half = self.rotated / 2;
         let [cos, sin] = self.turns(start, length, &crate::ops::constants(&input.device()));
-        let rest = input.clone().narrow(3, self.rotated, width - self.rotated);
+        // An empty `narrow` is refused, so what does not turn is cut off only if there is any.
+        let rest = (width > self.rotated).then(|| input.clone().narrow(3, self.rotated, width - self.rotated));
         let input = input.narrow(3, 0, self.rotated);
         let turned = match self.pairs {
             Pairs::Halves => {
@@ -100,7 +101,10 @@ impl Rotary {
                 both.reshape([batch, heads, length, self.rotated])
             }
         };
-        Ok(if width > self.rotated { Tensor::cat(vec![turned, rest], 3) } else { turned })
+        Ok(match rest {
+            Some(rest) => Tensor::cat(vec![turned, rest], 3),
+            None => turned,
+        })
     }
 
     fn turns(&self, start: usize, length: usize, device: &Device) -> [Tensor<4>; 2] {

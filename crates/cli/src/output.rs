@@ -1,0 +1,50 @@
+//! Writing for people and for pipes.
+
+use std::error::Error;
+use std::io::{self, IsTerminal};
+
+use regard_explain::render::terminal::{Colour, colour_mode};
+
+/// What standard output can show.
+pub fn colour() -> Colour {
+    let variable = |name| std::env::var(name).ok();
+    colour_mode(
+        variable("NO_COLOR").as_deref(),
+        variable("COLORTERM").as_deref(),
+        variable("TERM").as_deref(),
+        io::stdout().is_terminal(),
+    )
+}
+
+/// Columns to draw in: the terminal's, or what `COLUMNS` says, or 100.
+pub fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = io::stdout().is_terminal().then(|| console::Term::stdout().size().1 as usize);
+    told.or(terminal).unwrap_or(100).clamp(20, 400)
+}
+
+/// An error and its causes in one line, none said twice.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether the reader of our output has gone, which is no failure of ours.
+pub fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        if current.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        error = current.source();
+    }
+    false
+}

@@ -1,0 +1,25 @@
+//! The model that comes with the program.
+
+use std::path::Path;
+
+use regard_recipes::interpreter::Interpreter;
+
+use crate::Result;
+
+/// What it translates.
+pub const LANGUAGES: (&str, &str) = ("en", "fr");
+
+const CONFIG: &str = include_str!("../../../assets/translate-en-fr/config.json");
+const TOKENIZER: &str = include_str!("../../../assets/translate-en-fr/tokenizer.json");
+const WEIGHTS: &[u8] = include_bytes!("../../../assets/translate-en-fr/model.safetensors");
+
+/// The model in `folder`, or the one that comes with the program.
+pub fn interpreter(folder: Option<&Path>) -> Result<Interpreter> {
+    Ok(match folder {
+        Some(folder) => Interpreter::load(folder)?,
+        None => {
+            let origin = Path::new("the built-in model translate-en-fr");
+            Interpreter::from_parts("translate-en-fr", CONFIG, TOKENIZER, WEIGHTS, origin)?
+        }
+    })
+}

@@ -1,0 +1,294 @@
+//! `regard translate`: sentences in, sentences out, and pictures of what the model looked at.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use regard_explain::render::{Figure, html, png, svg, terminal};
+use regard_explain::{Head, Trace, write_atomically};
+use regard_models::Search;
+use regard_recipes::interpreter::{Interpreter, Translation};
+
+use crate::{Result, output, shipped};
+
+/// Lines that are translated together.
+const BATCH: usize = 32;
+/// A line with more bytes is not read into memory whole.
+const LONGEST_LINE: u64 = 1 << 20;
+
+#[derive(Args)]
+pub struct Translate {
+    /// Sentences; without any, one a line from --input or standard input.
+    sentences: Vec<String>,
+    /// Read sentences from this file, one a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "sentences")]
+    input: Option<PathBuf>,
+    /// Folder of a trained model instead of the one that comes with the program.
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+    /// Language of the sentences.
+    #[arg(long, value_name = "LANGUAGE", conflicts_with = "model")]
+    from: Option<String>,
+    /// Language to translate into.
+    #[arg(long, value_name = "LANGUAGE", conflicts_with = "model")]
+    to: Option<String>,
+    /// Hypotheses that beam search keeps; 1 is greedy.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    beam: u16,
+    /// Exponent of the length that log-probabilities are divided by: more favours longer sentences.
+    #[arg(long, default_value_t = 1.0, value_parser = finite)]
+    length_penalty: f32,
+    /// Write an interactive page with every layer and head.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the alignment as a vector picture (one sentence).
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write the alignment as a bitmap (one sentence).
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    /// Write all weights as safetensors; crates/explain/TRACE.md describes the format (one sentence).
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Print one JSON object a sentence, with all weights, instead of text.
+    #[arg(long)]
+    json: bool,
+    /// Which attention to draw.
+    #[arg(long, value_name = "NAME", default_value = "decoder.cross")]
+    site: String,
+    /// Layer to draw, from 1; the last unless given.
+    #[arg(long)]
+    layer: Option<usize>,
+    /// Head to draw, from 1; the mean of all unless given.
+    #[arg(long)]
+    head: Option<usize>,
+    /// Print the translations alone, without a picture.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("expected a number of at least 0".into()),
+    }
+}
+
+/// What is known of a line of input.
+enum Line {
+    Blank,
+    Sentence(String),
+    Bad(String),
+}
+
+impl Translate {
+    pub fn run(self) -> Result {
+        self.check_languages()?;
+        if !self.sentences.is_empty() {
+            if let Some(blank) = self.sentences.iter().position(|sentence| sentence.trim().is_empty()) {
+                return Err(format!("sentence {} is blank, expected at least one word", blank + 1).into());
+            }
+            let interpreter = shipped::interpreter(self.model.as_deref())?;
+            let translations = interpreter.translate(&self.sentences, &self.search())?;
+            return self.show(&interpreter, &translations, !self.quiet);
+        }
+        let input: Box<dyn Read> = match &self.input {
+            Some(path) => Box::new(File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?),
+            None if io::stdin().is_terminal() => {
+                return Err("no sentence; give one as an argument, --input FILE, or lines on standard input".into());
+            }
+            None => Box::new(io::stdin()),
+        };
+        self.lines(BufReader::new(input))
+    }
+
+    fn check_languages(&self) -> Result {
+        let (from, to) = shipped::LANGUAGES;
+        let given = (self.from.as_deref().unwrap_or(from), self.to.as_deref().unwrap_or(to));
+        if given != (from, to) {
+            let (a, b) = given;
+            return Err(format!("no model from {a:?} to {b:?}; the built-in one goes from {from:?} to {to:?}, --model takes others").into());
+        }
+        Ok(())
+    }
+
+    fn search(&self) -> Search {
+        Search { beam: self.beam.into(), length_penalty: self.length_penalty, ..Search::default() }
+    }
+
+    /// Translates line by line in batches, a line out for a line in. A bad line is reported, gives an empty line and
+    /// fails the command at its end, when all others are done.
+    fn lines(&self, mut input: impl BufRead) -> Result {
+        let interpreter = shipped::interpreter(self.model.as_deref())?;
+        let pictures = self.html.is_some() || self.svg.is_some() || self.png.is_some() || self.trace.is_some();
+        let draw = !self.quiet && io::stdout().is_terminal();
+        let (mut number, mut bad, mut kept) = (0, 0, Vec::new());
+        loop {
+            let mut batch = Vec::new();
+            while batch.len() < BATCH {
+                let Some(line) = read_line(&mut input)? else { break };
+                batch.push(match line {
+                    Line::Sentence(text) => match interpreter.encode(&text) {
+                        Ok(_) => Line::Sentence(text),
+                        Err(error) => Line::Bad(output::chain(&error)),
+                    },
+                    other => other,
+                });
+            }
+            if batch.is_empty() {
+                break;
+            }
+            let sentences: Vec<&str> = batch
+                .iter()
+                .filter_map(|line| if let Line::Sentence(text) = line { Some(text.as_str()) } else { None })
+                .collect();
+            let mut translations = interpreter.translate(&sentences, &self.search())?.into_iter();
+            for line in batch {
+                number += 1;
+                match line {
+                    Line::Sentence(_) => {
+                        let translation: Vec<_> = translations.next().into_iter().collect();
+                        self.print(&interpreter, &translation, draw)?;
+                        if pictures {
+                            kept.extend(translation);
+                        }
+                    }
+                    Line::Blank => writeln!(io::stdout())?,
+                    Line::Bad(problem) => {
+                        bad += 1;
+                        eprintln!("regard: line {number}: {problem}");
+                        writeln!(io::stdout())?;
+                    }
+                }
+            }
+        }
+        if number == 0 {
+            return Err("the input is empty, expected at least one sentence".into());
+        }
+        if pictures {
+            self.write(&interpreter, &kept)?;
+        }
+        match bad {
+            0 => Ok(()),
+            _ => Err(format!("{bad} of {number} lines could not be translated").into()),
+        }
+    }
+
+    fn show(&self, interpreter: &Interpreter, translations: &[Translation], draw: bool) -> Result {
+        self.print(interpreter, translations, draw)?;
+        self.write(interpreter, translations)
+    }
+
+    fn print(&self, interpreter: &Interpreter, translations: &[Translation], draw: bool) -> Result {
+        let mut out = io::stdout().lock();
+        for translation in translations {
+            if self.json {
+                let trace: serde_json::Value = serde_json::from_str(&interpreter.trace(translation)?.to_json()?)?;
+                let Translation { source, target, score, ended, .. } = translation;
+                let object = serde_json::json!({
+                    "source": source, "target": target, "score": score, "ended": ended, "trace": trace,
+                });
+                writeln!(out, "{object}")?;
+                continue;
+            }
+            writeln!(out, "{}", translation.target)?;
+            if draw {
+                let trace = interpreter.trace(translation)?;
+                let (site, head) = self.chosen(&trace)?;
+                let map = trace.map(site, head)?;
+                let place = &trace.sites()[site];
+                let picture =
+                    terminal::alignment(&map, trace.queries(place), trace.keys(place), output::colour(), output::width());
+                write!(out, "\n{picture}")?;
+            }
+            if !translation.ended {
+                eprintln!("regard: stopped at the longest translation allowed; it may be incomplete");
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    /// Writes the files that were asked for.
+    fn write(&self, interpreter: &Interpreter, translations: &[Translation]) -> Result {
+        let single = [("--svg", &self.svg), ("--png", &self.png), ("--trace", &self.trace)];
+        if let (Some((option, _)), false) = (single.iter().find(|(_, file)| file.is_some()), translations.len() == 1) {
+            return Err(format!("{option} takes one sentence, {} given; --html takes any number", translations.len()).into());
+        }
+        if let Some(path) = &self.html {
+            let traces = translations.iter().map(|translation| interpreter.trace(translation));
+            let page = html::page(&traces.collect::<Result<Vec<_>, _>>()?)?;
+            write_atomically(path, page.as_bytes())?;
+        }
+        let [translation] = translations else { return Ok(()) };
+        if single.iter().any(|(_, file)| file.is_some()) {
+            let trace = interpreter.trace(translation)?;
+            if let Some(path) = &self.trace {
+                trace.save(path)?;
+            }
+            let (site, head) = self.chosen(&trace)?;
+            if self.svg.is_some() || self.png.is_some() {
+                let picture = svg::heat_map(&Figure::of(&trace, site, head)?)?;
+                if let Some(path) = &self.png {
+                    write_atomically(path, &png::rasterise(&picture, 2.0)?)?;
+                }
+                if let Some(path) = &self.svg {
+                    write_atomically(path, picture.as_bytes())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The site and head to draw.
+    fn chosen(&self, trace: &Trace) -> Result<(usize, Head)> {
+        let site = match self.layer {
+            Some(layer) => layer.checked_sub(1).and_then(|layer| trace.find(&self.site, layer)),
+            None => trace.find_last(&self.site),
+        };
+        let site = site.ok_or_else(|| {
+            let layer = self.layer.map(|layer| format!(" in layer {layer}")).unwrap_or_default();
+            format!("no attention is called {:?}{layer}; this model has\n{}", self.site, trace.list())
+        })?;
+        let heads = trace.sites()[site].heads;
+        let head = match self.head {
+            None => Head::Mean,
+            Some(head) if (1..=heads).contains(&head) => Head::One(head - 1),
+            Some(head) => return Err(format!("head {head} does not exist, expected one from 1 to {heads}").into()),
+        };
+        Ok((site, head))
+    }
+}
+
+/// The next line without its end, or `None` after the last.
+fn read_line(input: &mut impl BufRead) -> Result<Option<Line>> {
+    let mut bytes = Vec::new();
+    if input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    if bytes.len() as u64 == LONGEST_LINE && bytes.last() != Some(&b'\n') {
+        skip_line(input)?;
+        return Ok(Some(Line::Bad(format!("longer than {LONGEST_LINE} bytes; split it into sentences"))));
+    }
+    let line = match String::from_utf8(bytes) {
+        Ok(text) if text.trim().is_empty() => Line::Blank,
+        Ok(text) => Line::Sentence(text.trim().to_owned()),
+        Err(error) => Line::Bad(format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to() + 1)),
+    };
+    Ok(Some(line))
+}
+
+/// Reads on to the end of the line without keeping it.
+fn skip_line(input: &mut impl BufRead) -> Result {
+    loop {
+        let buffer = input.fill_buf()?;
+        let (length, end) = match buffer.iter().position(|&byte| byte == b'\n') {
+            Some(at) => (at + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        input.consume(length);
+        if end {
+            return Ok(());
+        }
+    }
+}

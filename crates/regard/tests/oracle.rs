@@ -1,0 +1,111 @@
+//! The modules against PyTorch and transformers: `oracle/write.py` says what the files hold.
+
+mod common;
+
+use burn::module::Param;
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+use common::{Oracle, close, tracked};
+use regard::attention::{MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadOutput};
+use regard::position::{Pairs, RotaryConfig, sinusoidal};
+use regard::{Attention, Causal, Mode, Padding, ScaledDot, ops};
+
+fn multi_head(oracle: &Oracle, device: &Device) -> MultiHeadAttention {
+    let mut layer = MultiHeadAttentionConfig::new(24, 4).init(device).unwrap();
+    let load = |linear: &mut Linear, name: &str| {
+        linear.weight = Param::from_tensor(oracle.weight(&format!("{name}.weight"), device));
+        linear.bias = Some(Param::from_tensor(oracle.tensor(&format!("{name}.bias"), device)));
+    };
+    load(&mut layer.query, "query");
+    load(&mut layer.key, "key");
+    load(&mut layer.value, "value");
+    load(&mut layer.output, "output");
+    layer
+}
+
+/// Output, weights, and the gradients of the inputs and of every parameter.
+fn compare(oracle: &Oracle, case: &str, layer: &MultiHeadAttention, out: MultiHeadOutput, inputs: &[(&str, Tensor<3>)]) {
+    let device = out.output.device();
+    close("output", &out.output, &oracle.tensor(&format!("{case}.output"), &device), 1e-5);
+
+    let weights = out.look.weights().unwrap();
+    close("weights", &weights, &oracle.tensor(&format!("{case}.weights"), &device), 1e-5);
+    let averaged = weights.mean_dim(1).squeeze_dim::<3>(1);
+    close("averaged weights", &averaged, &oracle.tensor(&format!("{case}.averaged"), &device), 1e-5);
+
+    let gradients = (out.output * oracle.tensor(&format!("{case}.cotangent"), &device)).sum().backward();
+    let device = device.inner();
+    for (name, input) in inputs {
+        let expected = oracle.tensor(&format!("{case}.gradient.{name}"), &device);
+        close(name, &input.grad(&gradients).unwrap(), &expected, 2e-5);
+    }
+    let linears =
+        [("query", &layer.query), ("key", &layer.key), ("value", &layer.value), ("output", &layer.output)];
+    for (name, linear) in linears {
+        let expected = oracle.weight(&format!("{case}.gradient.{name}.weight"), &device);
+        close(name, &linear.weight.val().grad(&gradients).unwrap(), &expected, 2e-5);
+        let bias = linear.bias.as_ref().unwrap().val().grad(&gradients).unwrap();
+        close(name, &bias, &oracle.tensor(&format!("{case}.gradient.{name}.bias"), &device), 2e-5);
+    }
+}
+
+#[test]
+fn causal_self_attention_over_padding() {
+    let (oracle, device) = (Oracle::open("multi_head"), tracked());
+    let layer = multi_head(&oracle, &device);
+    let input = oracle.tensor::<3>("self.input", &device).require_grad();
+    let mask = Causal::default() & Padding::new(oracle.lengths("self.lengths"));
+    let attention = Attention::new(ScaledDot::default()).mask(mask);
+    let out = layer.forward(input.clone(), input.clone(), &attention, Mode::Evaluate).unwrap();
+    compare(&oracle, "self", &layer, out, &[("input", input)]);
+}
+
+#[test]
+fn cross_attention_over_padding() {
+    let (oracle, device) = (Oracle::open("multi_head"), tracked());
+    let layer = multi_head(&oracle, &device);
+    let query = oracle.tensor::<3>("cross.query", &device).require_grad();
+    let memory = oracle.tensor::<3>("cross.memory", &device).require_grad();
+    let attention = Attention::new(ScaledDot::default()).mask(Padding::new(oracle.lengths("cross.lengths")));
+    let out = layer.forward(query.clone(), memory.clone(), &attention, Mode::Evaluate).unwrap();
+    compare(&oracle, "cross", &layer, out, &[("query", query), ("memory", memory)]);
+}
+
+#[test]
+fn grouped_heads() {
+    let (oracle, device) = (Oracle::open("grouped"), tracked());
+    let plain = Attention::new(ScaledDot::default());
+    for (case, attention) in [("full", plain.clone()), ("causal", plain.mask(Causal::default()))] {
+        let [query, key, value] =
+            ["query", "key", "value"].map(|name| oracle.tensor::<4>(name, &device).require_grad());
+        let context = ops::attend(query.clone(), key.clone(), value.clone(), &attention).unwrap().context;
+        close(case, &context, &oracle.tensor(&format!("{case}.output"), &device), 1e-5);
+        let gradients = (context * oracle.tensor("cotangent", &device)).sum().backward();
+        for (name, input) in [("query", query), ("key", key), ("value", value)] {
+            let expected = oracle.tensor(&format!("{case}.gradient.{name}"), &device.clone().inner());
+            close(name, &input.grad(&gradients).unwrap(), &expected, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn rotary_positions_in_both_layouts() {
+    let (oracle, device) = (Oracle::open("rotary"), Device::default());
+    let input = oracle.tensor::<4>("input", &device);
+    for (layout, pairs) in [("halves", Pairs::Halves), ("pairs", Pairs::Interleaved)] {
+        let rotary = RotaryConfig::new(8).with_pairs(pairs).init().unwrap();
+        for start in [0, 5] {
+            let name = format!("{layout}_from_{start}");
+            let turned = rotary.forward(input.clone(), start).unwrap();
+            close(&name, &turned, &oracle.tensor(&name, &device), 1e-6);
+        }
+    }
+}
+
+#[test]
+fn sinusoidal_positions() {
+    let (oracle, device) = (Oracle::open("sinusoidal"), Device::default());
+    let expected = oracle.tensor::<2>("interleaved", &device);
+    close("from 0", &sinusoidal(0, 10, 12, &device), &expected, 1e-6);
+    close("from 4", &sinusoidal(4, 6, 12, &device), &expected.narrow(0, 4, 6), 1e-6);
+}
