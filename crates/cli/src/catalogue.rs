@@ -58,7 +58,8 @@ impl Show {
     pub fn run(self) -> Result {
         let all = all();
         let card = find(&all, &self.name).map_err(|near| {
-            let hint = if near.is_empty() { "see `regard list`".into() } else { format!("did you mean {}?", near.join(", ")) };
+            let hint =
+                if near.is_empty() { "see `regard list`".into() } else { format!("did you mean {}?", near.join(", ")) };
             format!("no mechanism is called {:?}; {hint}", self.name)
         })?;
         let mut out = io::stdout().lock();

@@ -64,7 +64,11 @@ impl Evaluate {
                     found
                         .ok_or_else(|| {
                             let asked = split.unwrap_or("test");
-                            format!("{} has no part {asked:?}; it has train, dev, {}", self.data.display(), names.join(", "))
+                            format!(
+                                "{} has no part {asked:?}; it has train, dev, {}",
+                                self.data.display(),
+                                names.join(", ")
+                            )
                         })?
                         .1
                 }

@@ -54,9 +54,8 @@ impl Train {
     pub fn run(self) -> Result {
         memory::keep_freed();
         let stop = interruption()?;
-        let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-            "{bar:30} {pos}/{len} steps, {msg}, {eta} left",
-        )?);
+        let bar = ProgressBar::new(0)
+            .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}, {eta} left")?);
         let (mut mean_loss, mut mean_speed) = (None, None);
         let smooth = |mean: &mut Option<f64>, value: f64| {
             let next = mean.map_or(value, |mean| 0.98 * mean + 0.02 * value);

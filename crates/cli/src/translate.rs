@@ -94,7 +94,9 @@ impl Translate {
             return self.show(&interpreter, &translations, !self.quiet);
         }
         let input: Box<dyn Read> = match &self.input {
-            Some(path) => Box::new(File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?),
+            Some(path) => {
+                Box::new(File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?)
+            }
             None if io::stdin().is_terminal() => {
                 return Err("no sentence; give one as an argument, --input FILE, or lines on standard input".into());
             }
@@ -108,7 +110,10 @@ impl Translate {
         let given = (self.from.as_deref().unwrap_or(from), self.to.as_deref().unwrap_or(to));
         if given != (from, to) {
             let (a, b) = given;
-            return Err(format!("no model from {a:?} to {b:?}; the built-in one goes from {from:?} to {to:?}, --model takes others").into());
+            return Err(format!(
+                "no model from {a:?} to {b:?}; the built-in one goes from {from:?} to {to:?}, --model takes others"
+            )
+            .into());
         }
         Ok(())
     }
@@ -198,8 +203,13 @@ impl Translate {
                 let (site, head) = self.chosen(&trace)?;
                 let map = trace.map(site, head)?;
                 let place = &trace.sites()[site];
-                let picture =
-                    terminal::alignment(&map, trace.queries(place), trace.keys(place), output::colour(), output::width());
+                let picture = terminal::alignment(
+                    &map,
+                    trace.queries(place),
+                    trace.keys(place),
+                    output::colour(),
+                    output::width(),
+                );
                 write!(out, "\n{picture}")?;
             }
             if !translation.ended {
@@ -213,7 +223,9 @@ impl Translate {
     fn write(&self, interpreter: &Interpreter, translations: &[Translation]) -> Result {
         let single = [("--svg", &self.svg), ("--png", &self.png), ("--trace", &self.trace)];
         if let (Some((option, _)), false) = (single.iter().find(|(_, file)| file.is_some()), translations.len() == 1) {
-            return Err(format!("{option} takes one sentence, {} given; --html takes any number", translations.len()).into());
+            return Err(
+                format!("{option} takes one sentence, {} given; --html takes any number", translations.len()).into()
+            );
         }
         if let Some(path) = &self.html {
             let traces = translations.iter().map(|translation| interpreter.trace(translation));

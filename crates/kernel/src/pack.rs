@@ -1,6 +1,6 @@
 //! Copies between strided matrices and the panels that products run on.
 
-use crate::simd::{Lanes, SIDE, multiversion, pad, turn};
+use crate::simd::{LANES, Lanes, SIDE, multiversion, pad, turn};
 use crate::view::Matrix;
 
 multiversion! {
@@ -76,20 +76,21 @@ multiversion! {
     pub(crate) fn row_products<I>(matrix: Matrix<'_>, others: &[f32], products: &mut [f32]) {
         for (row, product) in products.iter_mut().enumerate().take(matrix.rows) {
             let other = &others[row * matrix.columns..][..matrix.columns];
-            if matrix.column_stride != 1 {
-                let pairs = other.iter().enumerate().filter(|(_, other)| **other != 0.0);
-                *product = pairs.map(|(column, other)| other * matrix.get(row, column)).sum();
-                continue;
-            }
-            let numbers = &matrix.data[row * matrix.row_stride..][..matrix.columns];
-            let ((numbers, numbers_rest), (other, other_rest)) = (numbers.as_chunks(), other.as_chunks());
-            let add = |sum: Lanes, numbers: Lanes, other: Lanes| {
-                numbers.zip(other, |x, other| if other == 0.0 { 0.0 } else { x }).fma::<I>(other, sum)
-            };
-            let rest = (Lanes::load_or(numbers_rest, 0.0), Lanes::load_or(other_rest, 0.0));
-            let mut sum = add(Lanes::ZERO, rest.0, rest.1);
-            for (numbers, other) in numbers.iter().zip(other) {
-                sum = add(sum, Lanes(*numbers), Lanes(*other));
+            let numbers = matrix.data.get(row * matrix.row_stride..).unwrap_or_default();
+            let mut sum = Lanes::ZERO;
+            for (chunk, other) in other.chunks(LANES).enumerate() {
+                let start = chunk * LANES;
+                let x = if matrix.column_stride == 1 && other.len() == LANES {
+                    Lanes::load(&numbers[start..])
+                } else {
+                    let mut x = Lanes::ZERO;
+                    for (i, x) in x.0[..other.len()].iter_mut().enumerate() {
+                        *x = numbers[(start + i) * matrix.column_stride];
+                    }
+                    x
+                };
+                let other = if other.len() == LANES { Lanes::load(other) } else { Lanes::load_or(other, 0.0) };
+                sum = x.zip(other, |x, other| if other == 0.0 { 0.0 } else { x }).fma::<I>(other, sum);
             }
             *product = sum.sum();
         }

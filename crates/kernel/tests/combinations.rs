@@ -294,3 +294,20 @@ fn edges_of_tiles() {
         }
     }
 }
+
+#[test]
+fn few_queries() {
+    for (score, queries) in (0..SCORES).flat_map(|score| [1, 2, 4, 5].map(|queries| (score, queries))) {
+        let size = Shape {
+            batch: 2,
+            heads: 2,
+            key_heads: 2,
+            queries,
+            keys: 70,
+            query_width: 18,
+            key_width: 18,
+            value_width: 4,
+        };
+        start(score, size).mask(4).check(&format!("score {score}, {queries} queries"));
+    }
+}

@@ -32,7 +32,7 @@ fn all_bits((output, gradients): &(Output, Gradients)) -> Vec<Vec<u32>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_sum_to_one(queries in prop::sample::select(&LENGTHS[1..]), keys in prop::sample::select(&LENGTHS[1..]), seed: u64) {

@@ -51,22 +51,21 @@ struct Beam {
 /// The best target for each source (ids without end, which is added here), the sources read as one batch.
 ///
 /// # Errors
-/// When a source is empty or too long, or `beam` is 0 or larger than the vocabulary.
+/// When a source is too long or holds an id that is no token, or `beam` is 0 or larger than the vocabulary.
 pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> Result<Vec<Hypothesis>> {
     let specials = model.specials();
     let vocabulary = model.vocabulary();
-    if how.beam == 0 || how.beam * 2 > vocabulary {
-        let expected = format!("from 1 to {}", vocabulary / 2);
+    if how.beam == 0 || how.beam > vocabulary {
+        let expected = format!("from 1 to the vocabulary of {vocabulary}");
         return Err(Error::Config { argument: "beam", given: how.beam.to_string(), expected });
     }
     if sources.is_empty() {
         return Ok(Vec::new());
     }
-    let ended: Vec<Vec<u32>> =
-        sources.iter().map(|ids| ids.iter().copied().chain([specials.end]).collect()).collect();
+    let ended: Vec<Vec<u32>> = sources.iter().map(|ids| ids.iter().copied().chain([specials.end]).collect()).collect();
     let limits: Vec<usize> = ended
         .iter()
-        .map(|ids| ((how.limit.0 * ids.len() as f32) as usize + how.limit.1).min(model.longest() - 1))
+        .map(|ids| ((how.limit.0 * ids.len() as f32) as usize).saturating_add(how.limit.1).min(model.longest() - 1))
         .collect();
     let source = Padded::new(&ended, specials.pad, vocabulary)?;
     let mut state = model.start(&source)?;
@@ -89,7 +88,7 @@ pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> R
             let here = first_row..first_row + beams.len();
             first_row = here.end;
             let mut next = Vec::new();
-            for (row, token, log_probability) in candidates(beams, &scores, vocabulary, here.start, 2 * how.beam) {
+            for (row, token, log_probability) in candidates(beams, &scores, model, here.start, 2 * how.beam) {
                 let beam = &beams[row - here.start];
                 let full = beam.ids.len() + 1 >= limits[sentence];
                 if token == specials.end || full {
@@ -100,7 +99,7 @@ pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> R
                     let length = (beam.ids.len() + 1) as f32;
                     let score = log_probability / length.powf(how.length_penalty);
                     done[sentence].push(Hypothesis { ids, log_probability, score, ended: token == specials.end });
-                } else if token != specials.pad && token != specials.begin {
+                } else {
                     let ids = beam.ids.iter().copied().chain([token]).collect();
                     next.push((row, Beam { ids, log_probability }));
                 }
@@ -121,24 +120,25 @@ pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> R
     Ok(done.into_iter().map(best).collect())
 }
 
-/// The `count` most likely continuations `(row, token, log p)`, best first; ties go to the earlier row and token.
-fn candidates(
+/// The `count` most likely continuations `(row, token, log p)`, best first; ties go to the earlier row and token. No
+/// sentence goes on with padding or a beginning, however likely an untrained model finds them.
+fn candidates<M: Translator>(
     beams: &[Beam],
     scores: &[f32],
-    vocabulary: usize,
+    model: &M,
     first_row: usize,
     count: usize,
 ) -> Vec<(usize, u32, f32)> {
+    let (vocabulary, specials) = (model.vocabulary(), model.specials());
+    let never = [specials.pad, specials.begin];
     let mut best: Vec<(usize, u32, f32)> = Vec::new();
     for (offset, beam) in beams.iter().enumerate() {
         let row = first_row + offset;
         for (token, score) in scores[row * vocabulary..][..vocabulary].iter().enumerate() {
             let total = beam.log_probability + score;
             // A full list is beaten only by more; a NaN never beats anything.
-            if best.len() == count && best.last().is_none_or(|worst| !(total > worst.2)) {
-                continue;
-            }
-            if total.is_nan() {
+            let beats = best.len() < count || best.last().is_some_and(|worst| total > worst.2);
+            if total.is_nan() || !beats || never.contains(&(token as u32)) {
                 continue;
             }
             let place = best.partition_point(|other| other.2 >= total);

@@ -14,9 +14,7 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::tanh;
 use burn::tensor::module::embedding;
 use burn::tensor::{Device, Tensor, TensorData};
-use regard::attention::{
-    AdditiveAttention, AdditiveAttentionConfig, GeneralAttention, GeneralAttentionConfig, Look,
-};
+use regard::attention::{AdditiveAttention, AdditiveAttentionConfig, GeneralAttention, GeneralAttentionConfig, Look};
 use regard::catalogue::{Card, Family};
 use regard::{Mode, Padding};
 
@@ -143,6 +141,10 @@ impl Seq2SeqConfig {
         if let Some((argument, _)) = widths.into_iter().find(|(_, width)| *width == 0) {
             return Err(Error::Config { argument, given: "0".into(), expected: "at least 1".into() });
         }
+        if self.longest < 2 {
+            let given = self.longest.to_string();
+            return Err(Error::Config { argument: "longest", given, expected: "at least 2".into() });
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             let expected = "a probability in [0, 1)".into();
             return Err(Error::Config { argument: "dropout", given: self.dropout.to_string(), expected });
@@ -219,9 +221,8 @@ impl Seq2Seq {
     /// One target token further: `token [batch, embedded]` → the readout `[batch, readout]`.
     fn advance(&self, token: Tensor<2>, state: &mut Seq2SeqState, mode: Mode) -> Result<(Tensor<2>, Look)> {
         let dropout = self.config.dropout;
-        let move_on = |input: Tensor<2>, from: &Tensor<2>| {
-            self.decoder.step(self.decoder.input.forward(input), from.clone())
-        };
+        let move_on =
+            |input: Tensor<2>, from: &Tensor<2>| self.decoder.step(self.decoder.input.forward(input), from.clone());
         let (readout, look) = match self.config.decoding {
             Decoding::Bahdanau => {
                 let (context, look) = self.look(state.state.clone(), state)?;

@@ -152,9 +152,8 @@ impl TransformerConfig {
             let expected = "a probability in [0, 1)".into();
             return Err(Error::Config { argument: "dropout", given: self.dropout.to_string(), expected });
         }
-        let attention = || {
-            MultiHeadAttentionConfig::new(self.width, self.heads).with_dropout(self.attention_dropout).init(device)
-        };
+        let attention =
+            || MultiHeadAttentionConfig::new(self.width, self.heads).with_dropout(self.attention_dropout).init(device);
         let norm = || LayerNormConfig::new(self.width).init(device);
         let encoder = (0..self.encoder_layers)
             .map(|_| {

@@ -150,6 +150,10 @@ impl ModuleMapper for Loader {
             self.problem = Some(format!("tensor {name} has shape {shape:?}, expected {expected:?}"));
             return param;
         }
+        if values.len() != shape.iter().product::<usize>() {
+            self.problem = Some(format!("tensor {name} has {} numbers, expected as many as {shape:?} holds", values.len()));
+            return param;
+        }
         let device = param.lazy_device();
         param.map(|old| {
             let grad = old.is_require_grad();

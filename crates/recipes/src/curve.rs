@@ -50,7 +50,8 @@ svg {{ background: #14181f; color: #e6e9ef; }}
         let share = f64::from(tick) / f64::from(ticks);
         let (loss, step) = (bottom + share * (top - bottom), share * last);
         let (line, column) = (y(loss), x(step));
-        let _ = writeln!(out, r#"<line class="grid" x1="{LEFT}" x2="{}" y1="{line:.1}" y2="{line:.1}"/>"#, WIDTH - RIGHT);
+        let _ =
+            writeln!(out, r#"<line class="grid" x1="{LEFT}" x2="{}" y1="{line:.1}" y2="{line:.1}"/>"#, WIDTH - RIGHT);
         let _ = writeln!(out, r#"<text x="{}" y="{:.1}" text-anchor="end">{loss:.1}</text>"#, LEFT - 8.0, line + 4.0);
         let _ = writeln!(
             out,
@@ -97,7 +98,15 @@ mod tests {
     #[test]
     fn draws_any_run_including_none() {
         assert!(svg(&[]).ends_with("</svg>\n"));
-        let train = |step| Metric::Train { step, epoch: 0, loss: 9.0 / step as f32, rate: 0.1, norm: 1.0, tokens: 9, speed: 9.0 };
+        let train = |step| Metric::Train {
+            step,
+            epoch: 0,
+            loss: 9.0 / step as f32,
+            rate: 0.1,
+            norm: 1.0,
+            tokens: 9,
+            speed: 9.0,
+        };
         let mut metrics: Vec<Metric> = (1..1000).map(train).collect();
         metrics.push(Metric::Dev { step: 1000, loss: 1.5 });
         let picture = svg(&metrics);

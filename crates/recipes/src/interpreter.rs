@@ -59,7 +59,8 @@ impl Interpreter {
         let architecture: Architecture = read_json(&folder.join(CONFIG))?;
         let tokenizer = Tokenizer::load(folder.join(TOKENIZER))?;
         let path = folder.join(WEIGHTS);
-        let bytes = std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+        let bytes =
+            std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
         let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
         Self::new(name, architecture, tokenizer, &bytes, &path)
     }
@@ -74,13 +75,7 @@ impl Interpreter {
         Self::new(name.to_owned(), architecture, tokenizer, weights, &origin.join(WEIGHTS))
     }
 
-    fn new(
-        name: String,
-        architecture: Architecture,
-        tokenizer: Tokenizer,
-        bytes: &[u8],
-        path: &Path,
-    ) -> Result<Self> {
+    fn new(name: String, architecture: Architecture, tokenizer: Tokenizer, bytes: &[u8], path: &Path) -> Result<Self> {
         let content = |problem: String| Error::Content { path: path.to_owned(), problem };
         if architecture.vocabulary() != tokenizer.vocab_size() {
             let (model, tokens) = (architecture.vocabulary(), tokenizer.vocab_size());
@@ -171,8 +166,7 @@ impl Interpreter {
         let read: Vec<u32> = [specials.begin].into_iter().chain(translation.target_ids.iter().copied()).collect();
         let mut sights: Vec<Sight> = Vec::new();
         let (source, read) = (vec![source], vec![read]);
-        let padded =
-            (Padded::new(&source, specials.pad, vocabulary)?, Padded::new(&read, specials.pad, vocabulary)?);
+        let padded = (Padded::new(&source, specials.pad, vocabulary)?, Padded::new(&read, specials.pad, vocabulary)?);
         with_network!(&self.network, model => {
             model.forward(&padded.0, &padded.1, regard::Mode::Evaluate, Some(&mut sights))?
         });

@@ -28,6 +28,7 @@ pub mod interpreter;
 pub mod optimizer;
 pub mod presets;
 mod score;
+pub mod shards;
 pub mod train;
 
 pub use error::{Error, Result};

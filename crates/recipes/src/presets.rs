@@ -20,6 +20,7 @@ pub enum Architecture {
 
 /// A network.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a program, never a list")]
 pub enum Network {
     /// A Transformer.
     Transformer(Transformer),
@@ -95,12 +96,8 @@ pub enum Preset {
 
 impl Preset {
     /// All, by name.
-    pub const ALL: [(&'static str, Preset); 4] = [
-        ("tiny", Preset::Tiny),
-        ("small", Preset::Small),
-        ("bahdanau", Preset::Bahdanau),
-        ("luong", Preset::Luong),
-    ];
+    pub const ALL: [(&'static str, Preset); 4] =
+        [("tiny", Preset::Tiny), ("small", Preset::Small), ("bahdanau", Preset::Bahdanau), ("luong", Preset::Luong)];
 
     /// The preset called `name`.
     ///

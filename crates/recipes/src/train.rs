@@ -1,17 +1,14 @@
 //! Training a translator: the same bits for the same options, however often it is interrupted.
 //!
-//! A batch is cut into `shards` that are worked on side by side, one thread each; their gradients are added in order. Which
-//! pairs a batch holds, and what dropout drops, are functions of the seed and the step, so a checkpoint needs only the
+//! A batch is worked on by [`shards`](crate::shards). Which pairs it holds, and what dropout drops, are functions of the seed and the step, so a checkpoint needs only the
 //! optimiser's state and a position.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::module::{ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
-use regard::{Mode, Noise, mix};
+use burn::tensor::Device;
+use regard::{Mode, mix};
 use regard_explain::write_atomically;
 use regard_models::{Translator, weights};
 use serde::{Deserialize, Serialize};
@@ -26,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::interpreter;
 use crate::optimizer::Adam;
 use crate::presets::{Architecture, Network, Training, with_network};
+use crate::shards::Shards;
 
 /// What a run is made of; kept in its folder as `run.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -207,12 +205,7 @@ pub fn start(
 ///
 /// # Errors
 /// As [`start`], and when there is no run, or its data have changed.
-pub fn resume(
-    out: &Path,
-    steps: Option<u64>,
-    stop: &AtomicBool,
-    observe: &mut dyn FnMut(Event),
-) -> Result<Outcome> {
+pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
     let mut run: Run = interpreter::read_json(&out.join("run.json"))?;
     if let Some(steps) = steps.filter(|&steps| steps != run.training.steps) {
         run.training.steps = steps;
@@ -278,7 +271,7 @@ fn go_on(
     let batching =
         Batching { max_tokens: run.training.max_tokens, max_length: run.training.max_length, ..Batching::default() };
     let metrics = truncated_metrics(&out.join("metrics.jsonl"), position.step)?;
-    let session = Session { out, run, tokenizer, batching, train, dev, workers: Workers::new(run.training.shards)? };
+    let session = Session { out, run, tokenizer, batching, train, dev, shards: Shards::new(run.training.shards)? };
     with_network!(network, model => session.train(&model, adam, position, metrics, stop, observe))
 }
 
@@ -290,7 +283,7 @@ struct Session<'a> {
     batching: Batching,
     train: Encoded,
     dev: Encoded,
-    workers: Workers,
+    shards: Shards,
 }
 
 impl Session<'_> {
@@ -326,7 +319,10 @@ impl Session<'_> {
             let tokens: usize = batch.iter().map(|&index| self.train.lengths[index].target + 1).sum();
             let stepped = Instant::now();
             let weights = adam.weights();
-            let (loss, gradients) = self.workers.gradients(prototype, &weights, self, batch, tokens, step)?;
+            let (sources, targets) = self.train.pick(batch);
+            let smoothing = self.run.training.smoothing;
+            let drops = mix(seed ^ mix(step));
+            let (loss, gradients) = self.shards.gradients(prototype, &weights, &sources, &targets, smoothing, drops)?;
             if !loss.is_finite() {
                 return Err(Error::Diverged { step, loss });
             }
@@ -363,7 +359,7 @@ impl Session<'_> {
         observe: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let averaged = weights::assign(prototype.valid(), adam.averages()).expect("the optimiser holds this model");
-        let loss = self.workers.dev_loss(&averaged, self)?;
+        let loss = self.dev_loss(&averaged)?;
         let step = position.step;
         metrics.push(Metric::Dev { step, loss });
         let best = position.best.is_none_or(|(lowest, _)| loss < lowest);
@@ -373,6 +369,27 @@ impl Session<'_> {
         }
         observe(Event::Validated { step, loss, best });
         Ok(())
+    }
+
+    /// Nats a target token on the development pairs.
+    fn dev_loss<M: Translator>(&self, model: &M) -> Result<f64> {
+        let batches = self.batching.in_order(&self.dev.lengths)?.batches;
+        if batches.is_empty() {
+            let problem = "no development pair is short enough".into();
+            return Err(Error::Content { path: self.run.data.clone(), problem });
+        }
+        let sums = self.shards.all(|shard, shards| {
+            let (mut loss, mut tokens) = (0.0, 0);
+            for batch in batches.iter().skip(shard).step_by(shards) {
+                let (sources, targets) = self.dev.pick(batch);
+                let (sum, count) = model.loss(&sources, &targets, 0.0, Mode::Evaluate)?;
+                loss += f64::from(sum.into_scalar::<f32>());
+                tokens += count;
+            }
+            Ok((loss, tokens))
+        })?;
+        let (loss, tokens) = sums.into_iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        Ok(loss / tokens as f64)
     }
 
     fn save(&self, adam: &Adam, position: &Position, metrics: &[Metric]) -> Result<()> {
@@ -393,138 +410,21 @@ fn truncated_metrics(path: &Path, step: u64) -> Result<Vec<Metric>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Error::File { action: "read", path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
     let mut metrics = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let metric: Metric = serde_json::from_str(line).map_err(|error| {
-            DataError::Line { path: path.to_owned(), line: index + 1, problem: error.to_string() }
+        let metric: Metric = serde_json::from_str(line).map_err(|error| DataError::Line {
+            path: path.to_owned(),
+            line: index + 1,
+            problem: error.to_string(),
         })?;
         if metric.step() <= step {
             metrics.push(metric);
         }
     }
     Ok(metrics)
-}
-
-/// One single-threaded pool a shard: the operations inside a shard run in order, the shards side by side.
-struct Workers {
-    pools: Vec<rayon::ThreadPool>,
-}
-
-impl Workers {
-    fn new(shards: usize) -> Result<Self> {
-        let pool = || {
-            rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
-                Error::option("shards", shards, format!("as many threads as the system gives: {error}"))
-            })
-        };
-        Ok(Workers { pools: (0..shards).map(|_| pool()).collect::<Result<_>>()? })
-    }
-
-    /// `work(shard)` on every pool at once; results in the order of the shards.
-    fn all<T: Send>(&self, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
-        std::thread::scope(|scope| {
-            let work = &work;
-            let running: Vec<_> = self
-                .pools
-                .iter()
-                .enumerate()
-                .map(|(shard, pool)| scope.spawn(move || pool.install(|| work(shard))))
-                .collect();
-            let join = |handle: std::thread::ScopedJoinHandle<Result<T>>| match handle.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
-            running.into_iter().map(join).collect()
-        })
-    }
-
-    /// Mean loss a target token and its gradients.
-    fn gradients<M: Translator + 'static>(
-        &self,
-        prototype: &M,
-        weights: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-        session: &Session,
-        batch: &[usize],
-        tokens: usize,
-        step: u64,
-    ) -> Result<(f32, BTreeMap<String, Vec<f32>>)> {
-        let Training { seed, smoothing, .. } = session.run.training;
-        let count = self.pools.len();
-        let parts = self.all(|shard| {
-            // Dealt in turn, so that the shards of a batch that is sorted by length weigh the same.
-            let indices: Vec<usize> = batch.iter().copied().skip(shard).step_by(count).collect();
-            if indices.is_empty() {
-                return Ok((0.0, BTreeMap::new()));
-            }
-            let model = weights::assign(prototype.clone(), weights.clone()).expect("the optimiser holds this model");
-            let noise = Noise::new(mix(seed ^ mix(step ^ mix(shard as u64))));
-            let (sources, targets) = session.train.pick(&indices);
-            let (loss, _) = model.loss(&sources, &targets, smoothing, Mode::Train(&noise))?;
-            let loss = loss / tokens as f32;
-            let value = loss.clone().into_scalar::<f32>();
-            let mut collector = Collector { path: Vec::new(), gradients: loss.backward(), found: BTreeMap::new() };
-            model.visit(&mut collector);
-            Ok((value, collector.found))
-        })?;
-        let mut loss = 0.0;
-        let mut sum: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-        for (value, gradients) in parts {
-            loss += value;
-            for (name, gradient) in gradients {
-                match sum.get_mut(&name) {
-                    Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(sum, value)| *sum += value),
-                    None => drop(sum.insert(name, gradient)),
-                }
-            }
-        }
-        Ok((loss, sum))
-    }
-
-    /// Nats a target token on the development pairs.
-    fn dev_loss<M: Translator>(&self, model: &M, session: &Session) -> Result<f64> {
-        let batches = session.batching.in_order(&session.dev.lengths)?.batches;
-        if batches.is_empty() {
-            let problem = "no development pair is short enough".into();
-            return Err(Error::Content { path: session.run.data.clone(), problem });
-        }
-        let count = self.pools.len();
-        let sums = self.all(|shard| {
-            let (mut loss, mut tokens) = (0.0, 0);
-            for batch in batches.iter().skip(shard).step_by(count) {
-                let (sources, targets) = session.dev.pick(batch);
-                let (sum, count) = model.loss(&sources, &targets, 0.0, Mode::Evaluate)?;
-                loss += f64::from(sum.into_scalar::<f32>());
-                tokens += count;
-            }
-            Ok((loss, tokens))
-        })?;
-        let (loss, tokens) = sums.into_iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
-        Ok(loss / tokens as f64)
-    }
-}
-
-/// Gradients by the parameters' paths.
-struct Collector {
-    path: Vec<String>,
-    gradients: Gradients,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(&self.gradients) {
-            let values = gradient.into_data().try_into_vec().expect("gradients are f32");
-            self.found.insert(self.path.join("."), values);
-        }
-    }
 }

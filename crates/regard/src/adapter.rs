@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use burn::backend::autodiff::{
-    Autodiff,
-    NodeId,
+    Autodiff, NodeId,
     checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
     grads::Gradients,
     ops::{Backward, Ops, OpsKind},
@@ -218,7 +217,11 @@ impl<B: FusedGradients> Backward<B, 4> for AttendBackward {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 4>(ops.parents.map(|parent| parent.map(|node| node.id)), B::attend_backward(ops.state, grad), grads);
+        register::<B, 4>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::attend_backward(ops.state, grad),
+            grads,
+        );
     }
 }
 
@@ -230,7 +233,11 @@ impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 3>(ops.parents.map(|parent| parent.map(|node| node.id)), B::layer_norm_backward(ops.state, grad), grads);
+        register::<B, 3>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::layer_norm_backward(ops.state, grad),
+            grads,
+        );
     }
 }
 
@@ -242,7 +249,11 @@ impl<B: FusedGradients> Backward<B, 1> for CrossEntropyBackward {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 1>(ops.parents.map(|parent| parent.map(|node| node.id)), [B::cross_entropy_backward(ops.state, grad)], grads);
+        register::<B, 1>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            [B::cross_entropy_backward(ops.state, grad)],
+            grads,
+        );
     }
 }
 
@@ -256,7 +267,11 @@ impl<B: FusedOps> Backward<B, 1> for DropoutBackward {
         let grad = grads.consume::<B>(&ops.node);
         let (probability, seed) = ops.state;
         // The mask is a function of (seed, index): the gradient passes where the value passed.
-        register::<B, 1>(ops.parents.map(|parent| parent.map(|node| node.id)), [B::keyed_dropout(grad, probability, seed)], grads);
+        register::<B, 1>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            [B::keyed_dropout(grad, probability, seed)],
+            grads,
+        );
     }
 }
 

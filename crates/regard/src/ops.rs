@@ -43,9 +43,10 @@ pub fn attend_learned(
     parameters: Tensor<1>,
     build: impl FnOnce(Vec<f32>) -> regard_kernel::Result<Attention>,
 ) -> Result<Attended> {
-    let values_now = parameters.to_data().try_into_vec::<f32>().map_err(|error| {
-        Error::value("parameters", format!("{error:?}"), "32-bit floating point numbers")
-    })?;
+    let values_now = parameters
+        .to_data()
+        .try_into_vec::<f32>()
+        .map_err(|error| Error::value("parameters", format!("{error:?}"), "32-bit floating point numbers"))?;
     let attention = build(values_now)?;
     run(queries, keys, values, parameters, attention)
 }

@@ -24,7 +24,13 @@ fn multi_head(oracle: &Oracle, device: &Device) -> MultiHeadAttention {
 }
 
 /// Output, weights, and the gradients of the inputs and of every parameter.
-fn compare(oracle: &Oracle, case: &str, layer: &MultiHeadAttention, out: MultiHeadOutput, inputs: &[(&str, Tensor<3>)]) {
+fn compare(
+    oracle: &Oracle,
+    case: &str,
+    layer: &MultiHeadAttention,
+    out: MultiHeadOutput,
+    inputs: &[(&str, Tensor<3>)],
+) {
     let device = out.output.device();
     close("output", &out.output, &oracle.tensor(&format!("{case}.output"), &device), 1e-5);
 
@@ -39,8 +45,7 @@ fn compare(oracle: &Oracle, case: &str, layer: &MultiHeadAttention, out: MultiHe
         let expected = oracle.tensor(&format!("{case}.gradient.{name}"), &device);
         close(name, &input.grad(&gradients).unwrap(), &expected, 2e-5);
     }
-    let linears =
-        [("query", &layer.query), ("key", &layer.key), ("value", &layer.value), ("output", &layer.output)];
+    let linears = [("query", &layer.query), ("key", &layer.key), ("value", &layer.value), ("output", &layer.output)];
     for (name, linear) in linears {
         let expected = oracle.weight(&format!("{case}.gradient.{name}.weight"), &device);
         close(name, &linear.weight.val().grad(&gradients).unwrap(), &expected, 2e-5);

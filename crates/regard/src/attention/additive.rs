@@ -90,17 +90,12 @@ impl AdditiveAttention {
         let queries: Tensor<4> = self.query.forward(queries).unsqueeze_dim(1);
         let keys: Tensor<4> = projected.unsqueeze_dim(1);
         let (width, mut used) = (self.vector.dims()[0], None);
-        let attended = ops::attend_learned(
-            queries.clone(),
-            keys.clone(),
-            memory.unsqueeze_dim(1),
-            self.vector.val(),
-            |vector| {
+        let attended =
+            ops::attend_learned(queries.clone(), keys.clone(), memory.unsqueeze_dim(1), self.vector.val(), |vector| {
                 let attention = Attention::new(Additive::new(vector, width)).mask(mask);
                 used = Some(attention.clone());
                 Ok(attention)
-            },
-        )?;
+            })?;
         let attention = used.expect("attend_learned calls its builder before it succeeds");
         let look = Look { queries, keys, lse: attended.lse, attention };
         Ok((attended.context.squeeze_dim(1), look))

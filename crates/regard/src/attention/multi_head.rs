@@ -134,7 +134,12 @@ impl MultiHeadAttention {
     ///
     /// # Errors
     /// As [`Self::forward`], and when the cache holds another batch.
-    pub fn decode(&self, input: Tensor<3>, cache: &mut Option<Cache>, attention: &Attention) -> Result<MultiHeadOutput> {
+    pub fn decode(
+        &self,
+        input: Tensor<3>,
+        cache: &mut Option<Cache>,
+        attention: &Attention,
+    ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.key)?;
         let (keys, values) = self.project(input.clone());
         let cache = match cache {

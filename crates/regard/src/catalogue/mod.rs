@@ -73,9 +73,8 @@ pub fn cards() -> Vec<Card> {
 /// # Errors
 /// The names of up to three cards that `name` may have meant.
 pub fn find<'a>(cards: &'a [Card], name: &str) -> Result<&'a Card, Vec<&'static str>> {
-    let plain = |text: &str| -> String {
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
+    let plain =
+        |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
     let wanted = plain(name);
     if let Some(card) = cards.iter().find(|card| plain(card.name) == wanted) {
         return Ok(card);

@@ -55,7 +55,7 @@ impl LearnedPositions {
     pub fn forward(&self, start: usize, length: usize) -> Result<Tensor<2>> {
         let [room, _] = self.table.dims();
         match start.checked_add(length) {
-            Some(end) if end <= room => Ok(self.table.val().slice([start..end])),
+            Some(end) if end <= room => Ok(self.table.val().slice(burn::tensor::s![start..end])),
             _ => Err(Error::value("length", start.saturating_add(length), format!("at most {room} positions"))),
         }
     }

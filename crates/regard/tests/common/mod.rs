@@ -3,8 +3,7 @@
 // Each test program uses its own part.
 #![allow(dead_code)]
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use regard::mix;
 use safetensors::SafeTensors;
 
@@ -69,34 +68,6 @@ pub fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> 
     let number = |at: u64| (mix(mix(seed) ^ at) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
     let count = shape.iter().product::<usize>() as u64;
     Tensor::from_data(TensorData::new((0..count).map(number).collect::<Vec<f32>>(), shape), device)
-}
-
-/// Gradients of all parameters of a module whose path ends with `name`.
-pub fn gradient_of<const D: usize>(module: &impl Module, name: &str, gradients: &Gradients) -> Tensor<D> {
-    struct Finder<'a, const D: usize> {
-        path: Vec<String>,
-        name: &'a str,
-        gradients: &'a Gradients,
-        found: Option<Tensor<D>>,
-    }
-    impl<const D: usize> ModuleVisitor for Finder<'_, D> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const N: usize>(&mut self, param: &Param<Tensor<N>>) {
-            if N == D && self.path.join(".") == self.name {
-                let gradient = param.val().grad(self.gradients).expect("the parameter was reached");
-                let shape: [usize; D] = gradient.dims().to_vec().try_into().unwrap();
-                self.found = Some(gradient.reshape(shape));
-            }
-        }
-    }
-    let mut finder = Finder { path: Vec::new(), name, gradients, found: None };
-    module.visit(&mut finder);
-    finder.found.unwrap_or_else(|| panic!("{name} is no parameter"))
 }
 
 /// Fails unless `gradient` agrees, along each axis of `at`, with the central differences of `function` in f64.

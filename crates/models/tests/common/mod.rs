@@ -1,0 +1,121 @@
+//! What the tests share: fixtures, comparisons, and small models that are the same in every run.
+
+// Each test program uses its own part.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor};
+use regard::mix;
+use regard_models::weights::{assign, parameters};
+use regard_models::{Decoding, Seq2Seq, Seq2SeqConfig, Specials, Transformer, TransformerConfig};
+use safetensors::{Dtype, SafeTensors};
+
+pub const SPECIALS: Specials = Specials { pad: 0, begin: 1, end: 2 };
+
+/// Tensors by name: shapes and numbers.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// A file that `oracle/write.py` wrote.
+pub struct Oracle(Vec<u8>);
+
+impl Oracle {
+    pub fn open(name: &str) -> Self {
+        let path = format!("{}/tests/oracle/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        Oracle(std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    /// Every tensor of f32, linear weights turned from torch's `[out, in]` to burn's `[in, out]`.
+    pub fn tensors(&self) -> Tensors {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let floats = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::F32);
+        floats
+            .map(|(name, view)| {
+                let numbers: Vec<f32> =
+                    view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+                match *view.shape() {
+                    [out, from] if name.ends_with(".weight") => {
+                        let turned = (0..from * out).map(|at| numbers[at % out * from + at / out]).collect();
+                        (name, (vec![from, out], turned))
+                    }
+                    _ => (name, (view.shape().to_vec(), numbers)),
+                }
+            })
+            .collect()
+    }
+
+    /// The rows of a rectangle of ids.
+    pub fn ids(&self, name: &str) -> Vec<Vec<u32>> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let view = file.tensor(name).unwrap();
+        let ids: Vec<u32> = view.data().as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
+        ids.chunks(view.shape()[1]).map(<[u32]>::to_vec).collect()
+    }
+}
+
+/// The numbers of a tensor.
+pub fn numbers<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_into_vec().unwrap()
+}
+
+/// Fails unless every number is within `tolerance` of the expected one, relative to the largest (at least 1).
+#[track_caller]
+pub fn close(what: &str, given: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(given.len(), expected.len(), "length of {what}");
+    let scale = expected.iter().fold(1f32, |most, value| most.max(value.abs()));
+    for (at, (given, expected)) in given.iter().zip(expected).enumerate() {
+        // A NaN is not close to anything.
+        let near = (given - expected).abs() <= tolerance * scale;
+        assert!(near, "{what}: element {at} is {given}, expected {expected}");
+    }
+}
+
+/// The gradients of a module's parameters by path.
+pub fn gradients_of(module: &impl Module, gradients: Gradients) -> BTreeMap<String, Vec<f32>> {
+    struct Collector {
+        path: Vec<String>,
+        gradients: Gradients,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+    impl ModuleVisitor for Collector {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = param.val().grad(&self.gradients) {
+                self.found.insert(self.path.join("."), numbers(&gradient));
+            }
+        }
+    }
+    let mut collector = Collector { path: Vec::new(), gradients, found: BTreeMap::new() };
+    module.visit(&mut collector);
+    collector.found
+}
+
+/// `module` with reproducible numbers in `[-reach, reach)` for its weights.
+pub fn scrambled<M: Module>(module: M, seed: u64, reach: f32) -> M {
+    let mut values = parameters(&module);
+    let all = values.values_mut().flat_map(|(_, numbers)| numbers);
+    for (at, number) in all.enumerate() {
+        *number = reach * ((mix(mix(seed) ^ at as u64) >> 40) as f32 / (1u64 << 23) as f32 - 1.0);
+    }
+    assign(module, values).unwrap()
+}
+
+/// A Transformer too small to be good for anything but tests.
+pub fn transformer(vocabulary: usize, seed: u64) -> Transformer {
+    let config = TransformerConfig::new(vocabulary, SPECIALS).with_width(8).with_heads(2).with_inner(12);
+    let config = config.with_encoder_layers(1).with_decoder_layers(2).with_longest(24);
+    scrambled(config.init(&Device::default()).unwrap(), seed, 0.7)
+}
+
+/// A recurrent model of the same kind.
+pub fn seq2seq(decoding: Decoding, vocabulary: usize, seed: u64) -> Seq2Seq {
+    let config = Seq2SeqConfig::new(vocabulary, SPECIALS, decoding).with_embedded(5).with_hidden(6);
+    let config = config.with_alignment(4).with_readout(7).with_longest(24);
+    scrambled(config.init(&Device::default()).unwrap(), seed, 0.9)
+}

@@ -1,0 +1,128 @@
+//! Data-parallel training on one machine: a batch is cut into shards that are worked on side by side.
+//!
+//! Each shard runs on a thread of its own, in order, and the gradients are added in the order of the shards, so the bits
+//! depend on the number of shards and not on how the threads happened to run.
+
+use std::collections::BTreeMap;
+
+use burn::module::{ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor};
+use regard::{Mode, Noise, mix};
+use regard_models::{Translator, weights};
+
+use crate::error::{Error, Result};
+
+/// One single-threaded pool a shard.
+pub struct Shards {
+    pools: Vec<rayon::ThreadPool>,
+}
+
+impl Shards {
+    /// As many shards as `count`.
+    ///
+    /// # Errors
+    /// When the system gives no more threads.
+    pub fn new(count: usize) -> Result<Self> {
+        let pool = || {
+            rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| {
+                Error::option("shards", count, format!("as many threads as the system gives: {error}"))
+            })
+        };
+        Ok(Shards { pools: (0..count).map(|_| pool()).collect::<Result<_>>()? })
+    }
+
+    /// `work(shard, shards)` on every thread at once; results in the order of the shards.
+    ///
+    /// # Errors
+    /// The first shard's error that there is.
+    pub fn all<T: Send>(&self, work: impl Fn(usize, usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let count = self.pools.len();
+        std::thread::scope(|scope| {
+            let work = &work;
+            let running: Vec<_> = self
+                .pools
+                .iter()
+                .enumerate()
+                .map(|(shard, pool)| scope.spawn(move || pool.install(|| work(shard, count))))
+                .collect();
+            let join = |handle: std::thread::ScopedJoinHandle<Result<T>>| match handle.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            running.into_iter().map(join).collect()
+        })
+    }
+
+    /// Mean label-smoothed loss a target token of these pairs, and its gradients by the parameters' paths.
+    ///
+    /// `prototype` gives the structure (on a device that tracks gradients), `weights` the numbers; `seed` decides what dropout
+    /// drops.
+    ///
+    /// # Errors
+    /// When a pair is too long for the model.
+    pub fn gradients<M: Translator>(
+        &self,
+        prototype: &M,
+        weights: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        sources: &[Vec<u32>],
+        targets: &[Vec<u32>],
+        smoothing: f32,
+        seed: u64,
+    ) -> Result<(f32, BTreeMap<String, Vec<f32>>)> {
+        let tokens: usize = targets.iter().map(|target| target.len() + 1).sum();
+        let parts = self.all(|shard, shards| {
+            // Dealt in turn, so that the shards of a batch that is sorted by length weigh the same.
+            let deal = |all: &[Vec<u32>]| all.iter().skip(shard).step_by(shards).cloned().collect::<Vec<_>>();
+            let (sources, targets) = (deal(sources), deal(targets));
+            if sources.is_empty() {
+                return Ok((0.0, BTreeMap::new()));
+            }
+            // Weights of its own: shared ones would join the shards' graphs, and their backward passes would wait.
+            let model = weights::assign(prototype.clone(), weights.clone())
+                .map_err(|problem| Error::option("weights", problem, "those of the model"))?;
+            let noise = Noise::new(mix(seed ^ mix(shard as u64)));
+            let (loss, _) = model.loss(&sources, &targets, smoothing, Mode::Train(&noise))?;
+            let loss = loss / tokens as f32;
+            let value = loss.clone().into_scalar::<f32>();
+            let mut collector = Collector { path: Vec::new(), gradients: loss.backward(), found: BTreeMap::new() };
+            model.visit(&mut collector);
+            Ok((value, collector.found))
+        })?;
+        let mut loss = 0.0;
+        let mut sum: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for (value, gradients) in parts {
+            loss += value;
+            for (name, gradient) in gradients {
+                match sum.get_mut(&name) {
+                    Some(sum) => sum.iter_mut().zip(&gradient).for_each(|(sum, value)| *sum += value),
+                    None => drop(sum.insert(name, gradient)),
+                }
+            }
+        }
+        Ok((loss, sum))
+    }
+}
+
+/// Gradients by the parameters' paths.
+struct Collector {
+    path: Vec<String>,
+    gradients: Gradients,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(&self.gradients) {
+            let values = gradient.into_data().try_into_vec().expect("gradients are f32");
+            self.found.insert(self.path.join("."), values);
+        }
+    }
+}

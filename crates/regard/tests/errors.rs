@@ -1,0 +1,131 @@
+//! What the modules refuse, and how they say so.
+
+mod common;
+
+use std::fmt::Debug;
+
+use burn::tensor::Device;
+use common::random;
+use regard::attention::{AdditiveAttentionConfig, GeneralAttentionConfig, MultiHeadAttentionConfig};
+use regard::position::{LearnedPositionsConfig, RotaryConfig};
+use regard::{Attention, Mode, Padding, Result, ScaledDot, ops};
+
+#[track_caller]
+fn says<T: Debug>(result: Result<T>, expected: &str) {
+    assert_eq!(result.expect_err("this is to be refused").to_string(), expected);
+}
+
+fn plain() -> Attention {
+    Attention::new(ScaledDot::default())
+}
+
+#[test]
+fn configurations() {
+    let device = Device::default();
+    let heads = |width, heads| MultiHeadAttentionConfig::new(width, heads);
+    says(heads(10, 4).init(&device), "heads is 4, expected a divisor of the width 10");
+    says(heads(8, 0).init(&device), "heads is 0, expected a divisor of the width 8");
+    let grouped = heads(8, 4).with_key_heads(Some(3));
+    says(grouped.init(&device), "key_heads is 3, expected a divisor of the 4 heads");
+    let dropping = heads(8, 2).with_dropout(1.0);
+    says(dropping.init(&device), "dropout is 1, expected a probability in [0, 1)");
+    let dropping = heads(8, 2).with_dropout(f32::NAN);
+    says(dropping.init(&device), "dropout is NaN, expected a probability in [0, 1)");
+
+    let rotary = RotaryConfig::new(8);
+    says(rotary.clone().with_rotated(Some(10)).init(), "rotated is 10, expected an even number from 2 to 8");
+    says(rotary.clone().with_rotated(Some(3)).init(), "rotated is 3, expected an even number from 2 to 8");
+    says(rotary.clone().with_rotated(Some(0)).init(), "rotated is 0, expected an even number from 2 to 8");
+    says(rotary.with_base(-1.0).init(), "base is -1, expected a positive number");
+}
+
+#[test]
+fn shapes_of_multi_head_attention() {
+    let device = Device::default();
+    let layer = MultiHeadAttentionConfig::new(8, 2).init(&device).unwrap();
+    let tensor = |shape| random::<3>(1, shape, &device);
+    let forward =
+        |input, memory, attention: &Attention| layer.forward(tensor(input), tensor(memory), attention, Mode::Evaluate);
+    says(forward([2, 3, 7], [2, 3, 8], &plain()), "input has shape [2, 3, 7], expected a last axis of 8");
+    says(forward([2, 3, 8], [2, 5, 6], &plain()), "memory has shape [2, 5, 6], expected a last axis of 8");
+    says(forward([2, 3, 8], [1, 3, 8], &plain()), "keys: batch 1 given, 2 as the queries have expected");
+    let padded = plain().mask(Padding::new(vec![3, 4]));
+    says(forward([2, 3, 8], [2, 3, 8], &padded), "padding: length 4 given, at most 3 keys expected");
+    let padded = plain().mask(Padding::new(vec![3]));
+    says(forward([2, 3, 8], [2, 3, 8], &padded), "padding: 1 lengths given, one for each of 2 batches expected");
+
+    let (keys, _) = layer.project(tensor([2, 5, 8]));
+    let values = random::<4>(2, [2, 2, 5, 3], &device);
+    says(
+        layer.attend(tensor([2, 3, 8]), keys, values, &plain(), Mode::Evaluate),
+        "values has shape [2, 2, 5, 3], expected a last axis of 4",
+    );
+
+    let mut cache = None;
+    layer.decode(tensor([2, 3, 8]), &mut cache, &plain()).unwrap();
+    says(
+        layer.decode(tensor([3, 1, 8]), &mut cache, &plain()),
+        "input has shape [3, 1, 8], expected the cache's batch of 2",
+    );
+    says(layer.decode(tensor([2, 1, 9]), &mut cache, &plain()), "input has shape [2, 1, 9], expected a last axis of 8");
+    assert_eq!(cache.unwrap().len(), 3, "what is refused is not remembered");
+}
+
+#[test]
+fn shapes_of_attention_over_a_memory() {
+    let device = Device::default();
+    let tensor = |shape| random::<3>(1, shape, &device);
+    let additive = AdditiveAttentionConfig::new(5, 6, 4).init(&device);
+    let mask = || Padding::new(vec![3, 3]);
+    says(
+        additive.forward(tensor([2, 1, 6]), tensor([2, 3, 4]), tensor([2, 3, 6]), mask()),
+        "queries has shape [2, 1, 6], expected a last axis of 5",
+    );
+    additive
+        .forward(tensor([2, 1, 5]), tensor([2, 3, 7]), tensor([2, 3, 6]), mask())
+        .expect_err("keys must be as wide as the hidden layer");
+    additive
+        .forward(tensor([2, 1, 5]), tensor([2, 3, 4]), tensor([2, 2, 6]), mask())
+        .expect_err("every key has a value");
+
+    let general = GeneralAttentionConfig::new(5, 6).init(&device);
+    general
+        .forward(tensor([2, 1, 5]), tensor([2, 3, 6]), tensor([2, 3, 6]), mask())
+        .expect_err("keys must be as wide as queries");
+    general
+        .forward(tensor([2, 1, 5]), tensor([1, 3, 5]), tensor([1, 3, 6]), mask())
+        .expect_err("one memory a query's sentence");
+}
+
+#[test]
+fn positions() {
+    let device = Device::default();
+    let learned = LearnedPositionsConfig::new(10, 4).init(&device);
+    says(learned.forward(8, 3), "length is 11, expected at most 10 positions");
+    says(learned.forward(usize::MAX, 2), "length is 18446744073709551615, expected at most 10 positions");
+
+    let rotary = RotaryConfig::new(8).init().unwrap();
+    let narrow = random::<4>(1, [1, 2, 3, 6], &device);
+    says(rotary.forward(narrow, 0), "input has shape [1, 2, 3, 6], expected at least 8 features");
+}
+
+#[test]
+fn fused_operations() {
+    let device = Device::default();
+    let logits = random::<2>(1, [2, 3], &device);
+    let loss = |targets: &[u32], smoothing, ignore| ops::cross_entropy(logits.clone(), targets, smoothing, ignore);
+    says(loss(&[0], 0.0, None), "targets has shape [1], expected [2], one a row of logits");
+    says(loss(&[0, 3], 0.0, None), "targets is 3, expected classes below 3");
+    says(loss(&[0, 3], 0.0, Some(1)), "targets is 3, expected classes below 3");
+    says(loss(&[0, 1], 1.0, None), "smoothing is 1, expected a share in [0, 1)");
+    says(loss(&[0, 1], f32::NAN, None), "smoothing is NaN, expected a share in [0, 1)");
+
+    let tensor = |shape| random::<4>(1, shape, &device);
+    let attend = |q, k, v| ops::attend(tensor(q), tensor(k), tensor(v), &plain());
+    says(
+        attend([1, 4, 2, 3], [1, 3, 2, 3], [1, 3, 2, 3]),
+        "keys: 3 heads given, a divisor of the 4 query heads expected",
+    );
+    attend([1, 4, 2, 3], [1, 4, 2, 5], [1, 4, 2, 3]).expect_err("a dot product needs equal widths");
+    attend([1, 4, 2, 3], [1, 4, 2, 3], [1, 4, 1, 3]).expect_err("every key has a value");
+}
