@@ -28,7 +28,7 @@ pub struct Evaluate {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     beam: u16,
     /// Exponent of the length that log-probabilities are divided by.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = crate::translate::finite)]
     length_penalty: f32,
     /// Only the first so many different sentences.
     #[arg(long)]
@@ -86,10 +86,10 @@ impl Evaluate {
 
     fn print(&self, report: &Report) -> Result {
         let mut out = io::stdout().lock();
-        writeln!(out, "{}\n    {}", report.bleu, report.bleu.signature)?;
-        writeln!(out, "{}\n    {}", report.chrf, report.chrf.signature)?;
+        writeln!(out, "{}", report.bleu)?;
+        writeln!(out, "{}", report.chrf)?;
         if let Some(tokenized) = &report.tokenized {
-            writeln!(out, "tokenised {tokenized}\n    {}", tokenized.signature)?;
+            writeln!(out, "tokenised {tokenized}")?;
         }
         let (count, seconds) = (report.sentences, report.seconds);
         writeln!(out, "{count} sentences in {seconds:.1} s, {:.1} a second", count as f64 / seconds)?;

@@ -1,7 +1,8 @@
 //! Writing for people and for pipes.
 
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
 
 use regard_explain::render::terminal::{Colour, colour_mode};
 
@@ -23,9 +24,18 @@ pub fn width() -> usize {
     told.or(terminal).unwrap_or(100).clamp(20, 400)
 }
 
+/// Says on standard error what went wrong; when nobody can hear it, that is no reason to panic.
+pub fn complain(problem: impl Display) {
+    let _ = writeln!(io::stderr(), "regard: {problem}");
+}
+
 /// An error and its causes in one line, none said twice.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
+    if error.is::<io::Error>() {
+        // Every file's error names the file, so this is what has no name.
+        text = format!("cannot write to standard output: {text}");
+    }
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();

@@ -1,5 +1,6 @@
 //! `regard train translate`: a progress bar around the recipe.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,7 +80,12 @@ impl Train {
                 let kept = if best { ", the best so far: model written" } else { "" };
                 let line = format!("step {step}: development loss {loss:.4} nats a token{kept}");
                 // A bar that is not shown prints nothing; a log wants its lines.
-                if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+                if bar.is_hidden() {
+                    // A log that can no longer be written is no reason to stop.
+                    let _ = writeln!(io::stdout(), "{line}");
+                } else {
+                    bar.println(line);
+                }
             }
         };
         let outcome = if self.resume {
@@ -100,21 +106,25 @@ impl Train {
             train::start(data, &self.out, vocabulary, architecture, training, &stop, &mut observe)?
         };
         bar.finish_and_clear();
-        self.report(outcome);
-        Ok(())
+        self.report(outcome)
     }
 
-    fn report(&self, outcome: Outcome) {
+    fn report(&self, outcome: Outcome) -> Result {
         let Outcome { step, best, interrupted, seconds } = outcome;
         let out = self.out.display();
+        let mut log = io::stdout().lock();
         let time = HumanDuration(Duration::from_secs_f64(seconds));
         if interrupted {
-            println!("stopped at step {step} after {time}; go on with: regard train translate --out {out} --resume");
+            writeln!(
+                log,
+                "stopped at step {step} after {time}; go on with: regard train translate --out {out} --resume"
+            )?;
         } else {
-            println!("{step} steps in {time}");
+            writeln!(log, "{step} steps in {time}")?;
         }
         if let Some((loss, at)) = best {
-            println!("best development loss {loss:.4} at step {at}; model in {out}");
+            writeln!(log, "best development loss {loss:.4} at step {at}; model in {out}")?;
         }
+        Ok(log.flush()?)
     }
 }

@@ -68,7 +68,8 @@ pub struct Translate {
     quiet: bool,
 }
 
-fn finite(text: &str) -> Result<f32, String> {
+/// A number that a length can be raised to.
+pub fn finite(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
         _ => Err("expected a number of at least 0".into()),
@@ -95,7 +96,7 @@ impl Translate {
         }
         let input: Box<dyn Read> = match &self.input {
             Some(path) => {
-                Box::new(File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?)
+                Box::new(File::open(path).map_err(|error| self.unreadable(&error))?)
             }
             None if io::stdin().is_terminal() => {
                 return Err("no sentence; give one as an argument, --input FILE, or lines on standard input".into());
@@ -118,6 +119,11 @@ impl Translate {
         Ok(())
     }
 
+    fn unreadable(&self, error: &io::Error) -> String {
+        let input = self.input.as_ref().map_or("standard input".into(), |path| path.display().to_string());
+        format!("cannot read {input}: {error}")
+    }
+
     fn search(&self) -> Search {
         Search { beam: self.beam.into(), length_penalty: self.length_penalty, ..Search::default() }
     }
@@ -132,7 +138,7 @@ impl Translate {
         loop {
             let mut batch = Vec::new();
             while batch.len() < BATCH {
-                let Some(line) = read_line(&mut input)? else { break };
+                let Some(line) = read_line(&mut input).map_err(|error| self.unreadable(&error))? else { break };
                 batch.push(match line {
                     Line::Sentence(text) => match interpreter.encode(&text) {
                         Ok(_) => Line::Sentence(text),
@@ -162,7 +168,7 @@ impl Translate {
                     Line::Blank => writeln!(io::stdout())?,
                     Line::Bad(problem) => {
                         bad += 1;
-                        eprintln!("regard: line {number}: {problem}");
+                        output::complain(format_args!("line {number}: {problem}"));
                         writeln!(io::stdout())?;
                     }
                 }
@@ -213,7 +219,7 @@ impl Translate {
                 write!(out, "\n{picture}")?;
             }
             if !translation.ended {
-                eprintln!("regard: stopped at the longest translation allowed; it may be incomplete");
+                output::complain("stopped at the longest translation allowed; it may be incomplete");
             }
         }
         Ok(out.flush()?)
@@ -260,7 +266,7 @@ impl Translate {
         };
         let site = site.ok_or_else(|| {
             let layer = self.layer.map(|layer| format!(" in layer {layer}")).unwrap_or_default();
-            format!("no attention is called {:?}{layer}; this model has\n{}", self.site, trace.list())
+            format!("no attention is called {:?}{layer}; this model has\n{}", self.site, trace.list().trim_end())
         })?;
         let heads = trace.sites()[site].heads;
         let head = match self.head {
@@ -273,7 +279,7 @@ impl Translate {
 }
 
 /// The next line without its end, or `None` after the last.
-fn read_line(input: &mut impl BufRead) -> Result<Option<Line>> {
+fn read_line(input: &mut impl BufRead) -> io::Result<Option<Line>> {
     let mut bytes = Vec::new();
     if input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes)? == 0 {
         return Ok(None);
@@ -291,7 +297,7 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<Line>> {
 }
 
 /// Reads on to the end of the line without keeping it.
-fn skip_line(input: &mut impl BufRead) -> Result {
+fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = input.fill_buf()?;
         let (length, end) = match buffer.iter().position(|&byte| byte == b'\n') {

@@ -151,7 +151,8 @@ impl ModuleMapper for Loader {
             return param;
         }
         if values.len() != shape.iter().product::<usize>() {
-            self.problem = Some(format!("tensor {name} has {} numbers, expected as many as {shape:?} holds", values.len()));
+            self.problem =
+                Some(format!("tensor {name} has {} numbers, expected as many as {shape:?} holds", values.len()));
             return param;
         }
         let device = param.lazy_device();

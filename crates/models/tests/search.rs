@@ -20,7 +20,7 @@ fn next_tokens<M: Translator>(model: &M, source: &[u32], beginning: &[u32]) -> V
     let source = padded([source, &[SPECIALS.end]].concat());
     let target = padded([&[SPECIALS.begin], beginning].concat());
     let logits: Tensor<2> = model.forward(&source, &target, Mode::Evaluate, None).unwrap();
-    numbers(&log_softmax(logits.slice([beginning.len()..beginning.len() + 1]), 1))
+    numbers(&log_softmax(logits.narrow(0, beginning.len(), 1), 1))
 }
 
 /// Runs a check on each kind of model.

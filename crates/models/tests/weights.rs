@@ -23,7 +23,7 @@ fn write(module: &impl Module, precision: Precision) -> Vec<u8> {
 #[track_caller]
 fn refusal(bytes: &[u8]) -> String {
     let error = from_bytes(transformer(6, 2), bytes, Path::new(FILE)).expect_err("this is to be refused").to_string();
-    error.strip_prefix("some/model.safetensors: ").expect("the message names the file").to_owned()
+    error.strip_prefix(&format!("{FILE}: ")).expect("the message names the file").to_owned()
 }
 
 /// A file of f32, or of another type for one tensor.
@@ -144,18 +144,16 @@ fn files_cut_short() {
 
 #[test]
 fn headers_with_flipped_bytes() {
-    let (whole, path) = (write(&transformer(6, 1), Precision::F16), Path::new(FILE));
+    let (model, path) = (transformer(6, 1), Path::new(FILE));
+    let whole = write(&model, Precision::F16);
     let header = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
     // Some flips change nothing that matters (a character of the metadata); none may panic.
     for at in 0..header {
-        for flip in [0x01, 0x10, 0x80, 0xff] {
-            let mut bytes = whole.clone();
-            bytes[at] ^= flip;
-            if let Err(error) = from_bytes(transformer(6, 2), &bytes, path) {
-                assert!(error.to_string().starts_with("some/model.safetensors: "), "byte {at}: {error}");
-            } else {
-                assert!(at >= 8, "a header of another length was accepted");
-            }
+        let mut bytes = whole.clone();
+        bytes[at] ^= [0x01, 0x10, 0x80, 0xff][at % 4];
+        match from_bytes(model.clone(), &bytes, path) {
+            Ok(_) => assert!(at >= 8, "a header of another length was accepted"),
+            Err(error) => assert!(error.to_string().starts_with(FILE), "byte {at}: {error}"),
         }
     }
 }

@@ -206,6 +206,8 @@ impl Architecture {
             Architecture::Transformer(c) => {
                 let layers = c.encoder_layers.saturating_add(c.decoder_layers);
                 let layer = c.width.saturating_mul(c.width.saturating_mul(2).saturating_add(c.inner));
+                // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
+                let layer = layer.saturating_add(300);
                 (c.vocabulary, c.width, layers.saturating_mul(layer))
             }
             Architecture::Seq2Seq(c) => {

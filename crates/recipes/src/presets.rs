@@ -174,7 +174,7 @@ impl Preset {
             Preset::Tiny => tiny,
             Preset::Small => Training {
                 adam: AdamConfig { rate: 0.002, warmup: 400, ..cosine },
-                steps: 5000,
+                steps: 4000,
                 max_tokens: 2048,
                 max_length: 64,
                 ..tiny

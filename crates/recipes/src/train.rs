@@ -183,8 +183,11 @@ pub fn start(
         Tokenizer::train(texts(), vocabulary)?
     };
     let encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    let dev = Encoded::new(&corpus.dev, &tokenizer)?;
+    // Nothing is written before everything that can be known to fail has been tried: a folder with a run is not reused.
+    check_lengths(data, &training, [&encoded, &dev])?;
     let run = Run {
-        data: data.to_owned(),
+        data: std::path::absolute(data).unwrap_or_else(|_| data.to_owned()),
         fingerprint: encoded.fingerprint(),
         architecture: architecture(tokenizer.vocab_size()),
         training,
@@ -197,7 +200,6 @@ pub fn start(
     interpreter::write_json(&out.join("run.json"), &run)?;
     let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
     let position = Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 };
-    let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
 }
 
@@ -209,6 +211,7 @@ pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut d
     let mut run: Run = interpreter::read_json(&out.join("run.json"))?;
     if let Some(steps) = steps.filter(|&steps| steps != run.training.steps) {
         run.training.steps = steps;
+        check(&run.training)?;
         interpreter::write_json(&out.join("run.json"), &run)?;
     }
     check(&run.training)?;
@@ -224,13 +227,17 @@ pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut d
     let network = run.architecture.init(&device)?;
     let file = out.join(checkpoint::FILE);
     let (adam, position) = if file.exists() {
-        checkpoint::load(&file)?
+        let (adam, position) = checkpoint::load(&file)?;
+        with_network!(&network, model => weights::assign(model.clone(), adam.weights()).map(drop))
+            .map_err(|problem| Error::Content { path: file, problem })?;
+        (adam, position)
     } else {
         // Interrupted before its first checkpoint: from the start, to the same bits.
         let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
         (adam, Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 })
     };
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
+    check_lengths(&run.data, &run.training, [&encoded, &dev])?;
     go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
 }
 
@@ -248,6 +255,22 @@ fn check(training: &Training) -> Result<()> {
         return Err(Error::option("smoothing", training.smoothing, "a share in [0, 1)"));
     }
     Ok(())
+}
+
+/// Fails unless both parts have a pair that is short enough.
+fn check_lengths(data: &Path, training: &Training, [train, dev]: [&Encoded; 2]) -> Result<()> {
+    let batching = batching(training);
+    for (part, pairs) in [("training", train), ("development", dev)] {
+        if batching.in_order(&pairs.lengths)?.batches.is_empty() {
+            let problem = format!("no {part} pair has at most {} tokens on both sides", training.max_length);
+            return Err(Error::Content { path: data.to_owned(), problem });
+        }
+    }
+    Ok(())
+}
+
+fn batching(training: &Training) -> Batching {
+    Batching { max_tokens: training.max_tokens, max_length: training.max_length, ..Batching::default() }
 }
 
 /// Whether the text has been cut into subwords already, as in Multi30k's BPE files.
@@ -268,8 +291,7 @@ fn go_on(
     observe: &mut dyn FnMut(Event),
 ) -> Result<Outcome> {
     let [train, dev] = data;
-    let batching =
-        Batching { max_tokens: run.training.max_tokens, max_length: run.training.max_length, ..Batching::default() };
+    let batching = batching(&run.training);
     let metrics = truncated_metrics(&out.join("metrics.jsonl"), position.step)?;
     let session = Session { out, run, tokenizer, batching, train, dev, shards: Shards::new(run.training.shards)? };
     with_network!(network, model => session.train(&model, adam, position, metrics, stop, observe))
@@ -298,10 +320,6 @@ impl Session<'_> {
     ) -> Result<Outcome> {
         let Training { steps, validate_every, seed, .. } = self.run.training;
         let mut epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
-        if epoch.batches.is_empty() {
-            let problem = "no training pair is short enough".into();
-            return Err(Error::Content { path: self.run.data.clone(), problem });
-        }
         let parameters = prototype.num_params();
         let (pairs, left_out) = (self.train.lengths.len(), epoch.left_out);
         observe(Event::Started { parameters, pairs, left_out, step: position.step, steps });
@@ -309,7 +327,7 @@ impl Session<'_> {
         let began = Instant::now();
         let mut interrupted = false;
         while position.step < steps {
-            if position.batch == epoch.batches.len() {
+            if position.batch >= epoch.batches.len() {
                 position.epoch += 1;
                 position.batch = 0;
                 epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
@@ -335,9 +353,11 @@ impl Session<'_> {
             observe(Event::Stepped { step, steps, loss, speed });
 
             interrupted = stop.load(Ordering::Relaxed) && step < steps;
-            if step.is_multiple_of(validate_every) || step == steps || interrupted {
+            let due = step.is_multiple_of(validate_every) || step == steps;
+            if due || interrupted {
                 position.seconds = before + began.elapsed().as_secs_f64();
-                if !interrupted {
+                // Also when interrupted: the run that goes on from here does not come back to this step.
+                if due {
                     self.validate(prototype, &adam, &mut position, &mut metrics, observe)?;
                 }
                 self.save(&adam, &position, &metrics)?;
@@ -374,10 +394,6 @@ impl Session<'_> {
     /// Nats a target token on the development pairs.
     fn dev_loss<M: Translator>(&self, model: &M) -> Result<f64> {
         let batches = self.batching.in_order(&self.dev.lengths)?.batches;
-        if batches.is_empty() {
-            let problem = "no development pair is short enough".into();
-            return Err(Error::Content { path: self.run.data.clone(), problem });
-        }
         let sums = self.shards.all(|shard, shards| {
             let (mut loss, mut tokens) = (0.0, 0);
             for batch in batches.iter().skip(shard).step_by(shards) {

@@ -169,7 +169,7 @@ fn an_ignored_target_need_not_be_a_class() {
     let device = Device::default();
     let logits = random::<2>(9, [2, 3], &device);
     let both = ops::cross_entropy(logits.clone(), &[2, u32::MAX], 0.0, Some(u32::MAX)).unwrap();
-    let one = ops::cross_entropy(logits.slice([0..1]), &[2], 0.0, None).unwrap();
+    let one = ops::cross_entropy(logits.narrow(0, 0, 1), &[2], 0.0, None).unwrap();
     assert_eq!(numbers(&both), numbers(&one));
 }
 
@@ -323,7 +323,7 @@ fn learned_positions_are_rows_of_their_table() {
     let device = tracked();
     let positions = LearnedPositionsConfig::new(6, 3).init(&device);
     let rows = positions.forward(2, 3).unwrap();
-    close("rows", &rows, &positions.table.val().slice([2..5]), 0.0);
+    close("rows", &rows, &positions.table.val().narrow(0, 2, 3), 0.0);
     let gradients = (rows * 2.0).sum().backward();
     let gradient = numbers(&positions.table.val().grad(&gradients).unwrap());
     assert_eq!(gradient, [[0.0; 3], [0.0; 3], [2.0; 3], [2.0; 3], [2.0; 3], [0.0; 3]].concat());

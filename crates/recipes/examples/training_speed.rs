@@ -1,6 +1,6 @@
 //! How fast the `tiny` preset trains, on batches from a file: the other half of `bench/train`.
 //!
-//! `speed write DIR FILE` writes the first batches of a data folder, one JSON object a line; `speed FILE --threads N --steps S`
+//! `training_speed write DIR FILE` writes the first batches of a data folder, one JSON object a line; `training_speed FILE --threads N --steps S`
 //! trains on them and ends with a JSON line that has the median of target tokens a second.
 
 use std::fmt::Write;
@@ -23,7 +23,7 @@ fn main() -> Result {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["write", data, file] => write(data, file),
         [file, "--threads", threads, "--steps", steps] => train(file, threads.parse()?, steps.parse()?),
-        _ => Err("usage: speed write DIR FILE | speed FILE --threads N --steps S".into()),
+        _ => Err("usage: training_speed write DIR FILE | training_speed FILE --threads N --steps S".into()),
     }
 }
 
