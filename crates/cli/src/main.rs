@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::complain(&output::chain(&*error));
+            output::complain(output::chain(&*error));
             ExitCode::FAILURE
         }
     }

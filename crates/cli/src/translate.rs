@@ -95,9 +95,7 @@ impl Translate {
             return self.show(&interpreter, &translations, !self.quiet);
         }
         let input: Box<dyn Read> = match &self.input {
-            Some(path) => {
-                Box::new(File::open(path).map_err(|error| self.unreadable(&error))?)
-            }
+            Some(path) => Box::new(File::open(path).map_err(|error| self.unreadable(&error))?),
             None if io::stdin().is_terminal() => {
                 return Err("no sentence; give one as an argument, --input FILE, or lines on standard input".into());
             }

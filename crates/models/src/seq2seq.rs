@@ -13,7 +13,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::tanh;
 use burn::tensor::module::embedding;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use regard::attention::{AdditiveAttention, AdditiveAttentionConfig, GeneralAttention, GeneralAttentionConfig, Look};
 use regard::catalogue::{Card, Family};
 use regard::{Mode, Padding};
@@ -21,7 +21,7 @@ use regard::{Mode, Padding};
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
 use crate::recurrent::{Bidirectional, Gru};
-use crate::translator::{Sight, Site, Specials, Translator};
+use crate::translator::{Sight, Site, Specials, Translator, check_dropout, check_length, kept_rows};
 
 /// The card of the additive form.
 pub const BAHDANAU: Card = Card {
@@ -127,11 +127,7 @@ impl Seq2SeqConfig {
     /// # Errors
     /// When a number is zero or out of its range, or a special id is no token.
     pub fn init(&self, device: &Device) -> Result<Seq2Seq> {
-        let Specials { pad, begin, end } = self.specials;
-        if let Some(bad) = [pad, begin, end].into_iter().find(|&id| id as usize >= self.vocabulary) {
-            let expected = format!("ids below the vocabulary of {}", self.vocabulary);
-            return Err(Error::Config { argument: "specials", given: bad.to_string(), expected });
-        }
+        self.specials.check(self.vocabulary)?;
         let widths = [
             ("embedded", self.embedded),
             ("hidden", self.hidden),
@@ -145,10 +141,7 @@ impl Seq2SeqConfig {
             let given = self.longest.to_string();
             return Err(Error::Config { argument: "longest", given, expected: "at least 2".into() });
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            let expected = "a probability in [0, 1)".into();
-            return Err(Error::Config { argument: "dropout", given: self.dropout.to_string(), expected });
-        }
+        check_dropout(self.dropout)?;
         let (embedded, hidden, readout) = (self.embedded, self.hidden, self.readout);
         let memory = 2 * hidden;
         let table = || Initializer::Normal { mean: 0.0, std: 0.1 }.init([self.vocabulary, embedded], device);
@@ -182,16 +175,8 @@ impl Seq2Seq {
         &self.config
     }
 
-    fn check_length(&self, argument: &'static str, length: usize) -> Result<()> {
-        if length > self.config.longest {
-            let expected = format!("at most {}", self.config.longest);
-            return Err(Error::Input { argument, given: format!("{length} tokens"), expected });
-        }
-        Ok(())
-    }
-
     fn read(&self, source: &Padded, mode: Mode) -> Result<Seq2SeqState> {
-        self.check_length("source", source.width())?;
+        check_length("source", source.width(), self.config.longest)?;
         let device = self.device();
         let embedded = embedding(self.source_embedding.val(), source.tensor(&device));
         let (memory, first) = self.encoder.read(mode.dropout(embedded, self.config.dropout), source);
@@ -275,7 +260,7 @@ impl Translator for Seq2Seq {
         mode: Mode,
         sights: Option<&mut Vec<Sight>>,
     ) -> Result<Tensor<2>> {
-        self.check_length("target", target.width())?;
+        check_length("target", target.width(), self.config.longest)?;
         let mut state = self.read(source, mode)?;
         let embedded = embedding(self.target_embedding.val(), target.tensor(&self.device()));
         let embedded = mode.dropout(embedded, self.config.dropout);
@@ -299,7 +284,7 @@ impl Translator for Seq2Seq {
     }
 
     fn step(&self, tokens: &[u32], state: &mut Seq2SeqState) -> Result<Tensor<2>> {
-        self.check_length("target", state.position + 1)?;
+        check_length("target", state.position + 1, self.config.longest)?;
         let ids = id_tensor(tokens, [tokens.len(), 1], &self.device());
         let token = embedding(self.target_embedding.val(), ids).squeeze_dim(1);
         let (readout, _) = self.advance(token, state, Mode::Evaluate)?;
@@ -308,12 +293,7 @@ impl Translator for Seq2Seq {
     }
 
     fn select(&self, state: &mut Seq2SeqState, rows: &[usize]) {
-        let unchanged = rows.len() == state.lengths.len() && rows.iter().enumerate().all(|(at, &row)| at == row);
-        if unchanged {
-            return;
-        }
-        let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let index = Tensor::from_data(TensorData::new(index, [rows.len()]), &self.device());
+        let Some(index) = kept_rows(rows, state.lengths.len(), &self.device()) else { return };
         state.memory = state.memory.clone().select(0, index.clone());
         state.projected = state.projected.clone().select(0, index.clone());
         state.state = state.state.clone().select(0, index.clone());

@@ -9,7 +9,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use regard::attention::{Cache, MultiHeadAttention, MultiHeadAttentionConfig};
 use regard::catalogue::{Card, Family};
 use regard::position::sinusoidal;
@@ -17,7 +17,7 @@ use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Mode, Padding, Scale
 
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
-use crate::translator::{Sight, Site, Specials, Translator};
+use crate::translator::{Sight, Site, Specials, Translator, check_dropout, check_length, kept_rows};
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -138,20 +138,13 @@ impl TransformerConfig {
     /// # Errors
     /// When a number is zero, not a divisor or out of its range, or a special id is no token.
     pub fn init(&self, device: &Device) -> Result<Transformer> {
-        let Specials { pad, begin, end } = self.specials;
-        if let Some(bad) = [pad, begin, end].into_iter().find(|&id| id as usize >= self.vocabulary) {
-            let expected = format!("ids below the vocabulary of {}", self.vocabulary);
-            return Err(Error::Config { argument: "specials", given: bad.to_string(), expected });
-        }
+        self.specials.check(self.vocabulary)?;
         for (argument, given) in [("inner", self.inner), ("longest", self.longest)] {
             if given < 2 {
                 return Err(Error::Config { argument, given: given.to_string(), expected: "at least 2".into() });
             }
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            let expected = "a probability in [0, 1)".into();
-            return Err(Error::Config { argument: "dropout", given: self.dropout.to_string(), expected });
-        }
+        check_dropout(self.dropout)?;
         let attention =
             || MultiHeadAttentionConfig::new(self.width, self.heads).with_dropout(self.attention_dropout).init(device);
         let norm = || LayerNormConfig::new(self.width).init(device);
@@ -255,14 +248,6 @@ impl Transformer {
         Residual { place: self.config.norm, dropout: self.config.dropout, mode }
     }
 
-    fn check_length(&self, argument: &'static str, length: usize) -> Result<()> {
-        if length > self.config.longest {
-            let expected = format!("at most {}", self.config.longest);
-            return Err(Error::Input { argument, given: format!("{length} tokens"), expected });
-        }
-        Ok(())
-    }
-
     /// `√d · E[ids] + P`, dropped.
     fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize, mode: Mode) -> Tensor<3> {
         let device = self.device();
@@ -274,7 +259,7 @@ impl Transformer {
     }
 
     fn encode(&self, source: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<3>> {
-        self.check_length("source", source.width())?;
+        check_length("source", source.width(), self.config.longest)?;
         let attention = Attention::new(ScaledDot::default()).mask(Padding::new(source.lengths().to_vec()));
         let residual = self.residual(mode);
         let mut x = self.embed(source.ids(), [source.rows(), source.width()], 0, mode);
@@ -329,7 +314,7 @@ impl Translator for Transformer {
         mode: Mode,
         mut sights: Option<&mut Vec<Sight>>,
     ) -> Result<Tensor<2>> {
-        self.check_length("target", target.width())?;
+        check_length("target", target.width(), self.config.longest)?;
         let memory = self.encode(source, mode, sights.as_deref_mut())?;
         let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
         let cross = Attention::new(ScaledDot::default()).mask(Padding::new(source.lengths().to_vec()));
@@ -370,7 +355,7 @@ impl Translator for Transformer {
     }
 
     fn step(&self, tokens: &[u32], state: &mut TransformerState) -> Result<Tensor<2>> {
-        self.check_length("target", state.position + 1)?;
+        check_length("target", state.position + 1, self.config.longest)?;
         // The cache holds the past alone, so nothing needs hiding.
         let past = Attention::new(ScaledDot::default());
         let cross = Attention::new(ScaledDot::default()).mask(Padding::new(state.lengths.clone()));
@@ -391,12 +376,7 @@ impl Translator for Transformer {
     }
 
     fn select(&self, state: &mut TransformerState, rows: &[usize]) {
-        let unchanged = rows.len() == state.lengths.len() && rows.iter().enumerate().all(|(at, &row)| at == row);
-        if unchanged {
-            return;
-        }
-        let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let index = Tensor::from_data(TensorData::new(index, [rows.len()]), &self.device());
+        let Some(index) = kept_rows(rows, state.lengths.len(), &self.device()) else { return };
         for layer in &mut state.layers {
             layer.source.select(index.clone());
             if let Some(past) = &mut layer.past {

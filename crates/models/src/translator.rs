@@ -1,12 +1,12 @@
 //! What the encoder–decoders have in common: train on pairs, and write a sentence token by token.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use regard::attention::Look;
 use regard::catalogue::Card;
 use regard::{Mode, ops};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::padded::Padded;
 
 /// The ids with a meaning of their own.
@@ -18,6 +18,43 @@ pub struct Specials {
     pub begin: u32,
     /// Ends a sequence.
     pub end: u32,
+}
+
+impl Specials {
+    /// Whether all are tokens of a vocabulary of this size.
+    pub(crate) fn check(self, vocabulary: usize) -> Result<()> {
+        match [self.pad, self.begin, self.end].into_iter().find(|&id| id as usize >= vocabulary) {
+            Some(bad) => {
+                let expected = format!("ids below the vocabulary of {vocabulary}");
+                Err(Error::Config { argument: "specials", given: bad.to_string(), expected })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refuses a dropout that is no probability below 1.
+pub(crate) fn check_dropout(probability: f32) -> Result<()> {
+    if (0.0..1.0).contains(&probability) {
+        return Ok(());
+    }
+    let expected = "a probability in [0, 1)".into();
+    Err(Error::Config { argument: "dropout", given: probability.to_string(), expected })
+}
+
+/// Refuses a sequence that is longer than the model takes.
+pub(crate) fn check_length(argument: &'static str, length: usize, longest: usize) -> Result<()> {
+    if length <= longest {
+        return Ok(());
+    }
+    Err(Error::Input { argument, given: format!("{length} tokens"), expected: format!("at most {longest}") })
+}
+
+/// Which rows of a state of `count` rows to keep, as an index; `None` when that changes nothing.
+pub(crate) fn kept_rows(rows: &[usize], count: usize, device: &Device) -> Option<Tensor<1, Int>> {
+    let unchanged = rows.len() == count && rows.iter().enumerate().all(|(at, &row)| at == row);
+    let index: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    (!unchanged).then(|| Tensor::from_data(TensorData::new(index, [rows.len()]), device))
 }
 
 /// Where in a translator somebody looked.

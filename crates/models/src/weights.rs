@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor, TensorData};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -24,6 +24,13 @@ pub enum Precision {
 /// Every parameter by path.
 pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let mut collector = Collector { path: Vec::new(), found: BTreeMap::new() };
+    module.visit(&mut collector);
+    collector.found
+}
+
+/// The gradient of every parameter that has one, by path.
+pub fn gradients<M: Module>(module: &M, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
+    let mut collector = GradientCollector { path: Vec::new(), gradients, found: BTreeMap::new() };
     module.visit(&mut collector);
     collector.found
 }
@@ -118,6 +125,29 @@ impl ModuleVisitor for Collector {
         let value = param.val();
         let values = value.to_data().try_into_vec().expect("parameters are f32");
         self.found.insert(self.path.join("."), (value.dims().to_vec(), values));
+    }
+}
+
+struct GradientCollector<'a> {
+    path: Vec<String>,
+    gradients: &'a Gradients,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for GradientCollector<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            let values = gradient.into_data().try_into_vec().expect("gradients are f32");
+            self.found.insert(self.path.join("."), values);
+        }
     }
 }
 

@@ -5,9 +5,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
-use common::{Oracle, SPECIALS, Tensors, close, gradients_of, numbers};
+use common::{Oracle, SPECIALS, Tensors, close, numbers};
 use regard::Mode;
-use regard_models::weights::assign;
+use regard_models::weights::{assign, gradients};
 use regard_models::{
     Decoding, Norm, Padded, Search, Seq2SeqConfig, Sight, Site, TransformerConfig, Translator, search,
 };
@@ -43,7 +43,7 @@ fn compare<M: Translator>(
     let loss = loss / count as f32;
     close("loss", &numbers(&loss), &tensors["loss"].1, 1e-5);
 
-    let found = gradients_of(model, loss.backward());
+    let found = gradients(model, &loss.backward());
     for (name, (_, expected)) in tensors {
         if let Some(name) = name.strip_prefix("gradient.") {
             close(name, &found[&rename(name)], expected, 2e-5);

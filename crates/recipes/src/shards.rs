@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
 use regard::{Mode, Noise, mix};
 use regard_models::{Translator, weights};
 
@@ -84,9 +82,7 @@ impl Shards {
             let (loss, _) = model.loss(&sources, &targets, smoothing, Mode::Train(&noise))?;
             let loss = loss / tokens as f32;
             let value = loss.clone().into_scalar::<f32>();
-            let mut collector = Collector { path: Vec::new(), gradients: loss.backward(), found: BTreeMap::new() };
-            model.visit(&mut collector);
-            Ok((value, collector.found))
+            Ok((value, weights::gradients(&model, &loss.backward())))
         })?;
         let mut loss = 0.0;
         let mut sum: BTreeMap<String, Vec<f32>> = BTreeMap::new();
@@ -100,29 +96,5 @@ impl Shards {
             }
         }
         Ok((loss, sum))
-    }
-}
-
-/// Gradients by the parameters' paths.
-struct Collector {
-    path: Vec<String>,
-    gradients: Gradients,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = param.val().grad(&self.gradients) {
-            let values = gradient.into_data().try_into_vec().expect("gradients are f32");
-            self.found.insert(self.path.join("."), values);
-        }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use regard::mix;
 use regard_models::weights::{assign, parameters};
 use regard_models::{Decoding, Seq2Seq, Seq2SeqConfig, Specials, Transformer, TransformerConfig};
@@ -69,31 +69,6 @@ pub fn close(what: &str, given: &[f32], expected: &[f32], tolerance: f32) {
         let near = (given - expected).abs() <= tolerance * scale;
         assert!(near, "{what}: element {at} is {given}, expected {expected}");
     }
-}
-
-/// The gradients of a module's parameters by path.
-pub fn gradients_of(module: &impl Module, gradients: Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Collector {
-        path: Vec<String>,
-        gradients: Gradients,
-        found: BTreeMap<String, Vec<f32>>,
-    }
-    impl ModuleVisitor for Collector {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(gradient) = param.val().grad(&self.gradients) {
-                self.found.insert(self.path.join("."), numbers(&gradient));
-            }
-        }
-    }
-    let mut collector = Collector { path: Vec::new(), gradients, found: BTreeMap::new() };
-    module.visit(&mut collector);
-    collector.found
 }
 
 /// `module` with reproducible numbers in `[-reach, reach)` for its weights.

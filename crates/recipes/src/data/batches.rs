@@ -118,40 +118,6 @@ impl Batching {
     }
 }
 
-/// Rows of token numbers, filled up with padding to the longest: `[rows, width]`, row after row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Padded {
-    /// `rows × width` token numbers.
-    pub ids: Vec<u32>,
-    /// How many sentences.
-    pub rows: usize,
-    /// Length of the longest of them.
-    pub width: usize,
-    /// Each sentence's own length.
-    pub lengths: Vec<usize>,
-}
-
-/// Lays sentences out as one rectangle, filled up with `pad`.
-///
-/// ```
-/// use regard_recipes::data::batches::pad;
-///
-/// let batch = pad(&[vec![5, 6, 7], vec![8]], 0);
-/// assert_eq!((batch.rows, batch.width), (2, 3));
-/// assert_eq!(batch.ids, [5, 6, 7, 8, 0, 0]);
-/// ```
-pub fn pad<S: AsRef<[u32]>>(sentences: &[S], pad: u32) -> Padded {
-    let lengths: Vec<usize> = sentences.iter().map(|sentence| sentence.as_ref().len()).collect();
-    let width = lengths.iter().copied().max().unwrap_or(0);
-    let mut ids = Vec::with_capacity(sentences.len() * width);
-    for sentence in sentences {
-        let sentence = sentence.as_ref();
-        ids.extend_from_slice(sentence);
-        ids.resize(ids.len() + width - sentence.len(), pad);
-    }
-    Padded { ids, rows: sentences.len(), width, lengths }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
