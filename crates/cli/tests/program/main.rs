@@ -1,0 +1,9 @@
+//! The program as its user meets it: arguments and files in; text, pictures, one clear message and an exit code out.
+
+mod catalogue;
+mod damaged_models;
+mod evaluate;
+mod lines;
+mod process;
+mod train;
+mod translate;

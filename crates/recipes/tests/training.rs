@@ -1,0 +1,92 @@
+//! Training stopped at every step there is goes on to the same bits.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use regard_recipes::checkpoint;
+use regard_recipes::presets::Preset;
+use regard_recipes::train::{Event, Metric, Outcome, resume, start};
+
+const STEPS: u64 = 6;
+
+/// Pairs of which a pass takes two batches, so that runs stop inside a pass and between two.
+fn write_data(folder: &Path) {
+    let words = ["one", "two", "three", "four", "five", "six"];
+    let pairs = (0..36).map(|at| {
+        let (a, b) = (words[at / 6], words[at % 6]);
+        format!("{a} {b}\t{b} {a}\n")
+    });
+    fs::write(folder.join("train.tsv"), pairs.collect::<String>()).unwrap();
+    fs::write(folder.join("dev.tsv"), "five one\tone five\nfive two\ttwo five\n").unwrap();
+}
+
+/// Trains a small network; stops after the step `last`, if there is one.
+fn train(folder: &Path, out: &Path, last: Option<u64>) -> Outcome {
+    let stop = AtomicBool::new(false);
+    let mut observe = |event: Event| {
+        if let Event::Stepped { step, .. } = event {
+            stop.store(Some(step) == last, Ordering::Relaxed);
+        }
+    };
+    let mut training = Preset::Bahdanau.training();
+    (training.steps, training.validate_every, training.max_tokens) = (STEPS, 3, 60);
+    let architecture = |tokens| Preset::Bahdanau.architecture(tokens);
+    start(folder, out, 300, architecture, training, &stop, &mut observe).unwrap()
+}
+
+/// What must be the same to the bit: all but the time that it took.
+fn end(out: &Path) -> (impl PartialEq + use<>, Vec<Metric>, Vec<u8>) {
+    let (adam, mut position) = checkpoint::load(&out.join(checkpoint::FILE)).unwrap();
+    position.seconds = 0.0;
+    let mut metrics: Vec<Metric> = fs::read_to_string(out.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for metric in &mut metrics {
+        if let Metric::Train { speed, .. } = metric {
+            *speed = 0.0;
+        }
+    }
+    ((adam, position), metrics, fs::read(out.join("model.safetensors")).unwrap())
+}
+
+#[test]
+fn a_run_stopped_after_any_step_reaches_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let undisturbed = folder.path().join("undisturbed");
+    let whole = train(folder.path(), &undisturbed, None);
+    assert!(!whole.interrupted && whole.step == STEPS);
+    let expected = end(&undisturbed);
+    let epochs: Vec<u64> = expected
+        .1
+        .iter()
+        .filter_map(|metric| if let Metric::Train { epoch, .. } = metric { Some(*epoch) } else { None })
+        .collect();
+    assert!(epochs.windows(2).any(|two| two[0] == two[1]) && epochs[0] != epochs[5], "{epochs:?}");
+
+    for last in 1..STEPS {
+        let out = folder.path().join(last.to_string());
+        let first = train(folder.path(), &out, Some(last));
+        assert!(first.interrupted && first.step == last);
+        let second = resume(&out, None, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        assert_eq!((second.step, second.best, second.interrupted), (whole.step, whole.best, false));
+        assert!(end(&out) == expected, "stopped after step {last}");
+    }
+}
+
+#[test]
+fn a_position_beyond_the_data_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let out = folder.path().join("run");
+    train(folder.path(), &out, Some(1));
+    let file = out.join(checkpoint::FILE);
+    let (adam, mut position) = checkpoint::load(&file).unwrap();
+    position.batch = usize::MAX;
+    checkpoint::save(&file, &adam, &position).unwrap();
+    let outcome = resume(&out, None, &AtomicBool::new(false), &mut |_| ()).unwrap();
+    assert_eq!(outcome.step, STEPS);
+}
