@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -192,14 +193,10 @@ pub fn start(
         architecture: architecture(tokenizer.vocab_size()),
         training,
     };
-    let device = Device::default().autodiff();
-    device.seed(run.training.seed);
-    let network = run.architecture.init(&device)?;
+    let (network, adam, position) = beginning(&run)?;
     std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
     tokenizer.save(out.join(interpreter::TOKENIZER))?;
     interpreter::write_json(&out.join("run.json"), &run)?;
-    let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
-    let position = Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 };
     go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
 }
 
@@ -222,9 +219,7 @@ pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut d
         let problem = "has changed since the run began, so that it cannot go on to the same result".into();
         return Err(Error::Content { path: run.data.clone(), problem });
     }
-    let device = Device::default().autodiff();
-    device.seed(run.training.seed);
-    let network = run.architecture.init(&device)?;
+    let (network, adam, position) = beginning(&run)?;
     let file = out.join(checkpoint::FILE);
     let (adam, position) = if file.exists() {
         let (adam, position) = checkpoint::load(&file)?;
@@ -233,12 +228,23 @@ pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut d
         (adam, position)
     } else {
         // Interrupted before its first checkpoint: from the start, to the same bits.
-        let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
-        (adam, Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 })
+        (adam, position)
     };
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     check_lengths(&run.data, &run.training, [&encoded, &dev])?;
     go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
+}
+
+/// The network, the optimiser and the position that a run begins with: functions of the run alone.
+fn beginning(run: &Run) -> Result<(Network, Adam, Position)> {
+    // The device has one stream of random numbers for all threads, and weights are drawn when they are first read.
+    static DRAWING: Mutex<()> = Mutex::new(());
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::default().autodiff();
+    device.seed(run.training.seed);
+    let network = run.architecture.init(&device)?;
+    let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
+    Ok((network, adam, Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 }))
 }
 
 fn check(training: &Training) -> Result<()> {
