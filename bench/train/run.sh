@@ -30,7 +30,6 @@ measure() { # name threads command ...
 for round in $(seq "${ROUNDS:-3}"); do
     for threads in ${THREADS:-1 2}; do
         echo "round $round, threads $threads" >&2
-        # `regard train` asks for the same itself; the example that is measured here does not.
         # shellcheck disable=SC2086 # OURS is a command with its arguments
         measure regard "$threads" "${keep_memory[@]}" $OURS
         measure pytorch "$threads" "${keep_memory[@]}" "$python" "$peer"

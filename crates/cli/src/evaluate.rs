@@ -11,7 +11,7 @@ use regard_models::Search;
 use regard_recipes::data::pairs::{Corpus, Pair, read_tsv, references};
 use regard_recipes::evaluate::{Report, evaluate};
 
-use crate::{Result, interruption, memory, shipped};
+use crate::{Result, interruption, shipped};
 
 #[derive(Args)]
 pub struct Evaluate {
@@ -40,7 +40,6 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub fn run(self) -> Result {
-        memory::keep_freed();
         let stop = interruption()?;
         let interpreter = shipped::interpreter(self.model.as_deref())?;
         let pairs = self.pairs()?;

@@ -2,7 +2,6 @@
 
 mod catalogue;
 mod evaluate;
-mod memory;
 mod output;
 mod shipped;
 mod train;

@@ -9,7 +9,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use regard_recipes::presets::Preset;
 use regard_recipes::train::{self, Event, Outcome};
 
-use crate::{Result, interruption, memory};
+use crate::{Result, interruption};
 
 #[derive(Args)]
 pub struct Train {
@@ -53,7 +53,6 @@ pub struct Train {
 
 impl Train {
     pub fn run(self) -> Result {
-        memory::keep_freed();
         let stop = interruption()?;
         let bar = ProgressBar::new(0)
             .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}, {eta} left")?);
