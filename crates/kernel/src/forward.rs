@@ -49,6 +49,7 @@ pub(crate) fn stream(
     let lanes = pad(queries.len());
     let dropped = if problem.attention.dropout.is_some() { lanes * KEY_BLOCK } else { 0 };
     let mut rows = Rows::new(queries.len());
+    problem.attention.normalizer.begin(&problem.shape, &mut rows);
     sum.fill(0.0);
     scratch::with([query_width * lanes, lanes * KEY_BLOCK, dropped], |[transposed, tile_scores, mask]| {
         pack::transpose(problem.queries.matrix(batch, head).slice(queries.clone()), transposed);

@@ -89,8 +89,10 @@ pub use attention::{Attention, Gradients, Output};
 pub use bias::{Alibi, Bias, DenseBias, RelativeBuckets, SoftCap};
 pub use decode::KeyValueCache;
 pub use error::{Error, Result};
-pub use mask::{Causal, Corner, DenseMask, Documents, KeyMask, Mask, Padding, SharedMask, Window};
-pub use normalize::{Normalizer, Softmax};
+pub use mask::{
+    Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
+};
+pub use normalize::{Normalizer, Sigmoid, Softmax};
 pub use probe::Probe;
 pub use score::{Additive, Bilinear, Cosine, Dot, ScaledDot, Score};
 pub use scores::Scores;

@@ -8,7 +8,7 @@ use rayon::ThreadPoolBuilder;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Gradients, KeyValueCache, Mask, Output,
-    Padding, RelativeBuckets, ScaledDot, SoftCap, Softmax, View, Window,
+    Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, View, Window,
 };
 
 const LENGTHS: [usize; 9] = [0, 1, 15, 16, 17, 63, 64, 65, 129];
@@ -111,6 +111,7 @@ fn crowded(heads: usize, queries: usize, keys: usize) -> Vec<Attention> {
             .normalizer(Softmax::default().sink(numbers(23, heads))),
         Attention::new(Bilinear::new(numbers(24, 64), 8, 8).unwrap()).bias(Alibi::new(heads)),
         Attention::new(Additive::new(numbers(25, 8), 8)).bias(bias([1, heads, queries, keys])),
+        Attention::default().normalizer(Sigmoid::default()).bias(bias([1, heads, 1, 1])).dropout(0.1, 5).unwrap(),
     ]
 }
 
@@ -257,6 +258,7 @@ fn decoding_is_the_forward_pass() {
             Attention::default(),
             Attention::default().mask(Causal::default()).bias(Alibi::new(4)),
             Attention::default().normalizer(Softmax::default().sink(vec![0.5; 4])).mask(Padding::new([keys, keys / 2])),
+            Attention::default().normalizer(Sigmoid::default()).mask(Padding::new([keys, 0])),
         ] {
             let expected = attention.forward(&q, &k, &v).unwrap();
             let found = attention.decode(&q, &cache).unwrap();
