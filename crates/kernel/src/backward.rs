@@ -21,6 +21,7 @@ use std::ops::Range;
 
 use crate::attention::Gradients;
 use crate::problem::{Problem, cut, run as run_tasks};
+use crate::scan::AllLimits;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, blocks};
 use crate::simd::pad;
@@ -37,6 +38,7 @@ pub(crate) struct Inputs<'a> {
     context: &'a [f32],
     lse: &'a [f32],
     grad: &'a View<'a>,
+    limits: Option<AllLimits>,
 }
 
 /// What a pass writes; `None` is left to another one.
@@ -54,7 +56,7 @@ struct Pass<'a> {
 
 /// All gradients.
 pub(crate) fn run(problem: &Problem, values: &View, context: &[f32], lse: &[f32], grad: &View) -> Gradients {
-    let inputs = Inputs { problem, values, context, lse, grad };
+    let inputs = Inputs { problem, values, context, lse, grad, limits: AllLimits::find(problem) };
     let Shape { batch, heads, key_heads, queries, keys, query_width, key_width, value_width } = problem.shape;
     let mut gradients = Gradients {
         queries: vec![0.0; batch * heads * queries * query_width],

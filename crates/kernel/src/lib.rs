@@ -78,6 +78,7 @@ mod pack;
 pub mod probe;
 mod problem;
 pub mod rows;
+mod scan;
 pub mod score;
 mod scores;
 mod scratch;
@@ -92,7 +93,7 @@ pub use error::{Error, Result};
 pub use mask::{
     Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
 };
-pub use normalize::{Normalizer, Sigmoid, Softmax};
+pub use normalize::{Normalizer, Sigmoid, Softmax, TopK};
 pub use probe::Probe;
 pub use score::{Additive, Bilinear, Cosine, Dot, ScaledDot, Score};
 pub use scores::Scores;

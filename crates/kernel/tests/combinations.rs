@@ -7,7 +7,7 @@ use regard_kernel::probe::Weights;
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Blocks, Causal, Corner, Cosine, DenseBias, DenseMask, Dilated, Documents,
     Dot, Global, KeyMask, Padding, Prefix, RelativeBuckets, ScaledDot, Shape, SharedMask, Sigmoid, SoftCap, Softmax,
-    Window, dropout,
+    TopK, Window, dropout,
 };
 
 /// An attention under construction, and the same by definition.
@@ -20,7 +20,7 @@ struct Case {
 const SCORES: usize = 7;
 const BIASES: usize = 8;
 const MASKS: usize = 14;
-const NORMALIZERS: usize = 4;
+const NORMALIZERS: usize = 6;
 
 fn start(kind: usize, shape: Shape) -> Case {
     let (d, heads, seed) = (shape.query_width, shape.heads, 77);
@@ -214,7 +214,9 @@ impl Case {
                 (attention.normalizer(softmax), Normalize::Softmax { temperature: f64::from(0.8f32) })
             }
             2 => (attention.normalizer(Sigmoid::default()), Normalize::Sigmoid { bias: None }),
-            _ => (attention.normalizer(Sigmoid::new(-0.5).unwrap()), Normalize::Sigmoid { bias: Some(-0.5) }),
+            3 => (attention.normalizer(Sigmoid::new(-0.5).unwrap()), Normalize::Sigmoid { bias: Some(-0.5) }),
+            4 => (attention.normalizer(TopK::new(1).unwrap()), Normalize::TopK(1)),
+            _ => (attention.normalizer(TopK::new(7).unwrap()), Normalize::TopK(7)),
         };
         (self.attention, self.oracle.normalize) = (attention, normalize);
         self
@@ -258,7 +260,8 @@ impl Case {
             // The derivative along a random direction, with all components in it, by central differences.
             for seed in [100, 101] {
                 let direction = wide(&numbers(seed, found.len()));
-                let step = 1e-5;
+                // So small that hardly any score crosses a threshold on the way.
+                let step = 1e-7;
                 let loss = |sign: f64| {
                     let mut moved = self.inputs.clone();
                     let values = pick(&mut moved);

@@ -3,7 +3,7 @@
 use regard_kernel::probe::{Pyramid, TopKeys, Weights};
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Blocks, Cosine, DenseBias, DenseMask, Dilated, Documents, Global, KeyMask,
-    KeyValueCache, Padding, Prefix, RelativeBuckets, Result, Sigmoid, SoftCap, Softmax, View, dropout, rows,
+    KeyValueCache, Padding, Prefix, RelativeBuckets, Result, Sigmoid, SoftCap, Softmax, TopK, View, dropout, rows,
 };
 
 #[track_caller]
@@ -128,6 +128,7 @@ fn modifiers() {
         run(plain().normalizer(Softmax::default().sink([0.0; 3]))),
         "softmax sink: 3 logits given, one for each of 4 heads expected",
     );
+    refused(TopK::new(0), "k of the strongest keys: 0 given, at least 1 expected");
     refused(Sigmoid::new(f32::INFINITY), "sigmoid bias: inf given, a finite number expected");
     refused(
         run(Attention::new(Cosine::new([1.0; 3]))),

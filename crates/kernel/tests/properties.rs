@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Gradients, KeyValueCache, Mask, Output,
-    Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, View, Window,
+    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Dot, Gradients, KeyValueCache, Mask,
+    Output, Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, TopK, View, Window,
 };
 
 const LENGTHS: [usize; 9] = [0, 1, 15, 16, 17, 63, 64, 65, 129];
@@ -112,6 +112,11 @@ fn crowded(heads: usize, queries: usize, keys: usize) -> Vec<Attention> {
         Attention::new(Bilinear::new(numbers(24, 64), 8, 8).unwrap()).bias(Alibi::new(heads)),
         Attention::new(Additive::new(numbers(25, 8), 8)).bias(bias([1, heads, queries, keys])),
         Attention::default().normalizer(Sigmoid::default()).bias(bias([1, heads, 1, 1])).dropout(0.1, 5).unwrap(),
+        Attention::default()
+            .normalizer(TopK::new(9).unwrap())
+            .bias(bias([1, 1, queries, keys]))
+            .dropout(0.1, 5)
+            .unwrap(),
     ]
 }
 
@@ -259,6 +264,7 @@ fn decoding_is_the_forward_pass() {
             Attention::default().mask(Causal::default()).bias(Alibi::new(4)),
             Attention::default().normalizer(Softmax::default().sink(vec![0.5; 4])).mask(Padding::new([keys, keys / 2])),
             Attention::default().normalizer(Sigmoid::default()).mask(Padding::new([keys, 0])),
+            Attention::default().normalizer(TopK::new(5).unwrap()).mask(Padding::new([keys, keys / 2])),
         ] {
             let expected = attention.forward(&q, &k, &v).unwrap();
             let found = attention.decode(&q, &cache).unwrap();
@@ -308,6 +314,48 @@ fn no_worse_than_the_naive_computation() {
         }
         // Which of two roundings is luckier depends on the numbers; on the whole the fused one must not lose.
         assert!(ours <= naive * 1.05, "fused {ours:e}, naive {naive:e} at length {length}, width {width}");
+    }
+}
+
+#[test]
+fn the_top_of_everything_is_the_softmax() {
+    let shape = [1, 2, 150, 8];
+    let x = numbers(1, size(shape));
+    let x = view(&x, shape);
+    let softmax = Attention::default().mask(Causal::default());
+    let expected = forward_and_backward(&softmax, [&x; 3], &x);
+    for k in [150, usize::MAX] {
+        let top = softmax.clone().normalizer(TopK::new(k).unwrap());
+        assert!(all_bits(&forward_and_backward(&top, [&x; 3], &x)) == all_bits(&expected));
+    }
+    // With 100, the passes are made, and the first 100 queries see no more.
+    let top = softmax.normalizer(TopK::new(100).unwrap()).forward(&x, &x, &x).unwrap();
+    for head in 0..2 {
+        let seen = head * 150 * 8..(head * 150 + 100) * 8;
+        assert_eq!(bits(&top.context[seen.clone()]), bits(&expected.0.context[seen]));
+    }
+}
+
+#[test]
+fn of_equal_scores_the_earlier_keys_count() {
+    let (queries, keys) = (3, 200);
+    let q = vec![1.0; queries];
+    // Scores of 0, 1 and 2 by turns, the zeros of either sign.
+    let k: Vec<f32> = (0..keys).map(|j| [-0.0, 1.0, 2.0, 0.0][j % 4]).collect();
+    let (q, k) = (view(&q, [1, 1, queries, 1]), view(&k, [1, 1, keys, 1]));
+    for count in [1, 49, 50, 51, 99, 100, 101, 137, 199] {
+        let attention = Attention::new(Dot).normalizer(TopK::new(count).unwrap());
+        let output = attention.forward(&q, &k, &k).unwrap();
+        let mut weights = Weights::new();
+        attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
+        let mut order: Vec<usize> = (0..keys).collect();
+        order.sort_by_key(|j| 2 - [0, 1, 2, 0][j % 4]);
+        for row in weights.values().chunks(keys) {
+            let chosen: Vec<usize> = (0..keys).filter(|&j| row[j] > 0.0).collect();
+            let mut expected = order[..count].to_vec();
+            expected.sort_unstable();
+            assert_eq!(chosen, expected);
+        }
     }
 }
 

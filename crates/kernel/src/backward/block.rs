@@ -6,6 +6,7 @@ use super::Inputs;
 use super::parameters::Layout;
 use super::tile::Parts;
 use crate::mask::Visible;
+use crate::normalize::Limits;
 use crate::pack;
 use crate::problem::{Problem, Seen};
 use crate::score::{Queries, dot};
@@ -25,8 +26,10 @@ pub(super) struct QueryBlock<'a> {
     grad: Matrix<'a>,
     /// Whether dC is finite.
     finite: bool,
-    /// Each row's log-sum-exp; +∞, which makes every weight 0, past the queries.
+    /// What the normalizer kept of each row; +∞, which makes every weight 0, past the queries.
     pub(super) lse: [f32; QUERY_BLOCK],
+    /// What a scan has found again, if the normalizer asks for it.
+    pub(super) limits: Option<Limits>,
     /// Each row's δ.
     pub(super) inner: [f32; QUERY_BLOCK],
     head: usize,
@@ -53,8 +56,9 @@ impl QueryBlock<'_> {
             let mut inner = [0.0; QUERY_BLOCK];
             // A row that saw nothing has the context 0, and no gradient whatever is given for it.
             pack::row_products(grad, context, &mut inner[..count]);
+            let limits = inputs.limits.as_ref().map(|limits| limits.of(first..first + count));
             let queries = Queries { transposed, rows, count, width: query_width };
-            f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, inner, head });
+            f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, limits, inner, head });
         });
     }
 

@@ -61,6 +61,9 @@ impl TileGradient<'_> {
         if let Seen::Some(visible) = &seen {
             visible.hide(&mut weights, f32::NEG_INFINITY);
         }
+        if let Some(limits) = &block.limits {
+            attention.normalizer.select(limits, &mut weights);
+        }
         attention.normalizer.weights(&block.lse, &mut weights);
 
         let mut grad = Scores::new(tile, self.grad);

@@ -3,18 +3,24 @@
 //! A normalizer sees a row of scores in pieces, from the first key to the last, and keeps what it must know in
 //! [`Rows`]. What it leaves behind for each row is one number, from which any weight can be made again: for
 //! [`Softmax`] the log-sum-exp, for [`Sigmoid`] the score that weighs one half.
+//!
+//! Some cannot weigh a key before they know all the others: they ask for a [`Scan`], passes over all keys that come
+//! first. Scores are computed anew in each pass, so that no row is ever held.
 
 mod sigmoid;
 mod softmax;
+mod top_k;
 
 use std::fmt::Debug;
 
 use crate::Result;
 use crate::scores::Scores;
-use crate::shape::{QUERY_BLOCK, Shape};
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape};
+use crate::simd::multiversion;
 
 pub use sigmoid::Sigmoid;
 pub use softmax::Softmax;
+pub use top_k::TopK;
 
 /// What is known about each row (query) of a block while its keys stream by.
 #[derive(Clone, Debug)]
@@ -47,6 +53,35 @@ impl Rows {
     }
 }
 
+/// Passes over the scores of a block of rows.
+pub trait Scan {
+    /// Looks at a tile (−∞ where hidden). In each pass, tiles come in the order of their keys; those that are hidden
+    /// altogether do not come.
+    fn tile(&mut self, scores: &Scores);
+
+    /// Ends a pass over all keys: whether another one is needed.
+    fn again(&mut self) -> bool;
+
+    /// What was found.
+    fn limits(&self) -> Limits;
+}
+
+/// What a scan has found about each row of a block.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The score at which weights end.
+    pub scores: [f32; QUERY_BLOCK],
+    /// Among keys of just that score, the last that counts.
+    pub keys: [usize; QUERY_BLOCK],
+}
+
+impl Limits {
+    /// No limits.
+    pub(crate) fn none() -> Self {
+        Self { scores: [f32::NEG_INFINITY; QUERY_BLOCK], keys: [usize::MAX; QUERY_BLOCK] }
+    }
+}
+
 /// How scores become weights.
 pub trait Normalizer: Debug + Send + Sync {
     /// Refuses a problem whose sizes do not fit.
@@ -58,7 +93,19 @@ pub trait Normalizer: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Prepares rows that have seen nothing.
+    /// What must pass over all keys before the first weight is made: nothing, for most. With `kept`, the rows' kept
+    /// numbers are known already and weights are to be made again.
+    fn scan(&self, shape: &Shape, kept: bool) -> Option<Box<dyn Scan>> {
+        let _ = (shape, kept);
+        None
+    }
+
+    /// Hides (−∞) the scores that lie beyond the limits a scan has found.
+    fn select(&self, limits: &Limits, scores: &mut Scores) {
+        let _ = (limits, scores);
+    }
+
+    /// Prepares rows that have seen nothing. After a scan, `rows.reference` holds the limits' scores.
     fn begin(&self, shape: &Shape, rows: &mut Rows) {
         let _ = (shape, rows);
     }
@@ -87,5 +134,24 @@ pub trait Normalizer: Debug + Send + Sync {
     /// Adds the gradient of the parameters that a row causes.
     fn backward_parameters(&self, head: usize, lse: f32, inner: f32, parameters: &mut [f32]) {
         let _ = (head, lse, inner, parameters);
+    }
+}
+
+/// For each key of a tile, which queries' scores are above a limit, one bit a query.
+fn above(scores: &Scores, limits: &[f32; QUERY_BLOCK]) -> [u64; KEY_BLOCK] {
+    let mut words = [0; KEY_BLOCK];
+    fill_above(scores.values(), scores.lanes(), scores.queries().len(), limits, &mut words);
+    words
+}
+
+multiversion! {
+    fn fill_above<I>(
+        scores: &[f32], lanes: usize, count: usize, limits: &[f32; QUERY_BLOCK], words: &mut [u64; KEY_BLOCK]
+    ) {
+        for (word, row) in words.iter_mut().zip(scores.chunks_exact(lanes.max(1))) {
+            for (query, (score, limit)) in row[..count].iter().zip(limits).enumerate() {
+                *word |= u64::from(score > limit) << query;
+            }
+        }
     }
 }

@@ -26,9 +26,14 @@ pub type BiasFn = Box<dyn Fn(Pair, f64, &[f64]) -> f64>;
 #[derive(Clone, Copy, Debug)]
 pub enum Normalize {
     /// With the sink of [`Inputs`].
-    Softmax { temperature: f64 },
+    Softmax {
+        temperature: f64,
+    },
     /// With −ln S unless given.
-    Sigmoid { bias: Option<f64> },
+    Sigmoid {
+        bias: Option<f64>,
+    },
+    TopK(usize),
 }
 
 impl Normalize {
@@ -48,6 +53,13 @@ impl Normalize {
             Self::Sigmoid { bias } => {
                 let bias = bias.unwrap_or(-(scores.len() as f64).ln());
                 (weigh(&|e| 1.0 / (1.0 + (-e - bias).exp())), if nothing { max } else { -bias })
+            }
+            Self::TopK(k) => {
+                let mut order: Vec<usize> = (0..scores.len()).filter(|&j| scores[j].is_some()).collect();
+                order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap()); // stable: earlier keys first
+                let mut best = vec![None; scores.len()];
+                order.iter().take(k).for_each(|&j| best[j] = scores[j]);
+                Self::Softmax { temperature: 1.0 }.row(&best, sink)
             }
         }
     }

@@ -166,6 +166,15 @@ pub(super) const CARDS: &[Card] = &[
         when: "Models trained with it. Give b where the number of keys changes; a learned b is a DenseBias of one number a head.",
     },
     Card {
+        name: "TopK",
+        family: Family::Normalizers,
+        sentence: "A softmax over the k greatest scores of each row; all other weights are zero.",
+        equation: "a_ij = exp(e_ij) / Σ_top exp(e_it), j among the k strongest; of equals the earlier",
+        paper: "Gupta et al. 2021, arXiv:2106.06899",
+        cost: "a pass over the scores first, forward and again backward and observed; memory O(tile + 64·k) a thread",
+        when: "Long rows whose tail is noise; weights that can be listed. It makes weights sparse, not the work.",
+    },
+    Card {
         name: "Weights",
         family: Family::Probes,
         sentence: "Every weight: for inputs short enough to hold them.",
