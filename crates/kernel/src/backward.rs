@@ -9,10 +9,13 @@
 //! dQ, dK and the parameters from dE, by way of the biases and the score
 //! ```
 //!
+//! The third line is the softmax's; other normalizers have their own, and some need a δ that the context does not know.
+//!
 //! Sums over keys and sums over queries run in order whichever way the work is cut, so the cut may depend on the number of
 //! threads and the result does not.
 
 mod block;
+mod gather;
 mod parameters;
 mod tile;
 
@@ -39,6 +42,8 @@ pub(crate) struct Inputs<'a> {
     lse: &'a [f32],
     grad: &'a View<'a>,
     limits: Option<AllLimits>,
+    /// What was gathered about each row, `[batch, head, query]`, if the normalizer asks for it.
+    gathered: Option<Vec<f32>>,
 }
 
 /// What a pass writes; `None` is left to another one.
@@ -56,7 +61,8 @@ struct Pass<'a> {
 
 /// All gradients.
 pub(crate) fn run(problem: &Problem, values: &View, context: &[f32], lse: &[f32], grad: &View) -> Gradients {
-    let inputs = Inputs { problem, values, context, lse, grad, limits: AllLimits::find(problem) };
+    let mut inputs = Inputs { problem, values, context, lse, grad, limits: AllLimits::find(problem), gathered: None };
+    inputs.gathered = problem.attention.normalizer.gathers().then(|| gather::run(&inputs));
     let Shape { batch, heads, key_heads, queries, keys, query_width, key_width, value_width } = problem.shape;
     let mut gradients = Gradients {
         queries: vec![0.0; batch * heads * queries * query_width],

@@ -6,8 +6,8 @@ use oracle::*;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Blocks, Causal, Corner, Cosine, DenseBias, DenseMask, Dilated, Documents,
-    Dot, Global, KeyMask, Padding, Prefix, RelativeBuckets, ScaledDot, Shape, SharedMask, Sigmoid, SoftCap, Softmax,
-    TopK, Window, dropout,
+    Dot, Entmax15, Global, KeyMask, Padding, Prefix, RelativeBuckets, ScaledDot, Shape, SharedMask, Sigmoid, SoftCap,
+    Softmax, Sparsemax, TopK, Window, dropout,
 };
 
 /// An attention under construction, and the same by definition.
@@ -20,7 +20,7 @@ struct Case {
 const SCORES: usize = 7;
 const BIASES: usize = 8;
 const MASKS: usize = 14;
-const NORMALIZERS: usize = 6;
+const NORMALIZERS: usize = 8;
 
 fn start(kind: usize, shape: Shape) -> Case {
     let (d, heads, seed) = (shape.query_width, shape.heads, 77);
@@ -216,7 +216,9 @@ impl Case {
             2 => (attention.normalizer(Sigmoid::default()), Normalize::Sigmoid { bias: None }),
             3 => (attention.normalizer(Sigmoid::new(-0.5).unwrap()), Normalize::Sigmoid { bias: Some(-0.5) }),
             4 => (attention.normalizer(TopK::new(1).unwrap()), Normalize::TopK(1)),
-            _ => (attention.normalizer(TopK::new(7).unwrap()), Normalize::TopK(7)),
+            5 => (attention.normalizer(TopK::new(7).unwrap()), Normalize::TopK(7)),
+            6 => (attention.normalizer(Sparsemax), Normalize::Sparsemax),
+            _ => (attention.normalizer(Entmax15), Normalize::Entmax15),
         };
         (self.attention, self.oracle.normalize) = (attention, normalize);
         self
@@ -367,5 +369,18 @@ fn few_queries() {
             value_width: 4,
         };
         start(score, size).mask(4).check(&format!("score {score}, {queries} queries"));
+    }
+}
+
+#[test]
+fn long_rows() {
+    for normalizer in 0..NORMALIZERS {
+        // Of one feature, so that some rows of scores are nearly all alike and give every key a weight.
+        let [query_width, key_width, value_width] = [1, 1, 5];
+        let (queries, keys) = (70, 700);
+        let size = Shape { batch: 1, heads: 2, key_heads: 1, queries, keys, query_width, key_width, value_width };
+        for mask in [0, 5] {
+            start(0, size).mask(mask).normalizer(normalizer).check(&format!("normalizer {normalizer}, mask {mask}"));
+        }
     }
 }

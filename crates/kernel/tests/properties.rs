@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Dot, Gradients, KeyValueCache, Mask,
-    Output, Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, TopK, View, Window,
+    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Dot, Entmax15, Gradients,
+    KeyValueCache, Mask, Output, Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, View,
+    Window,
 };
 
 const LENGTHS: [usize; 9] = [0, 1, 15, 16, 17, 63, 64, 65, 129];
@@ -31,6 +32,17 @@ fn all_bits((output, gradients): &(Output, Gradients)) -> Vec<Vec<u32>> {
     all
 }
 
+/// Every normalizer whose rows sum to 1.
+fn normalized() -> Vec<Attention> {
+    let plain = Attention::default;
+    vec![
+        plain(),
+        plain().normalizer(TopK::new(7).unwrap()),
+        plain().normalizer(Sparsemax),
+        plain().normalizer(Entmax15),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -39,14 +51,16 @@ proptest! {
         let (q_shape, k_shape) = ([1, 2, queries, 8], [1, 2, keys, 8]);
         let (q, k) = (numbers(seed, size(q_shape)), numbers(seed ^ 1, size(k_shape)));
         let (q, k) = (view(&q, q_shape), view(&k, k_shape));
-        let attention = Attention::default().mask(Causal::default());
-        let output = attention.forward(&q, &k, &k).unwrap();
-        let mut weights = Weights::new();
-        attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
-        for (row, lse) in weights.values().chunks(keys).zip(&output.lse) {
-            let sum: f64 = wide(row).iter().sum();
-            let expected = if *lse == f32::NEG_INFINITY { 0.0 } else { 1.0 };
-            prop_assert!((sum - expected).abs() < 1e-5, "a row sums to {}", sum);
+        for attention in normalized() {
+            let attention = attention.mask(Causal::default());
+            let output = attention.forward(&q, &k, &k).unwrap();
+            let mut weights = Weights::new();
+            attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
+            for (row, lse) in weights.values().chunks(keys).zip(&output.lse) {
+                let sum: f64 = wide(row).iter().sum();
+                let expected = if *lse == f32::NEG_INFINITY { 0.0 } else { 1.0 };
+                prop_assert!((sum - expected).abs() < 1e-5, "a row of {:?} sums to {}", attention, sum);
+            }
         }
     }
 
@@ -57,10 +71,12 @@ proptest! {
         let turned = |x: &[f32]| { let mut x = x.to_vec(); x.rotate_left(shift % keys * 8); x };
         let (k2, v2) = (turned(&k), turned(&v));
         let q = view(&q, q_shape);
-        let one = Attention::default().forward(&q, &view(&k, k_shape), &view(&v, k_shape)).unwrap();
-        let two = Attention::default().forward(&q, &view(&k2, k_shape), &view(&v2, k_shape)).unwrap();
-        prop_assert!(difference(&one.context, &wide(&two.context)) < 1e-6);
-        prop_assert!(difference(&one.lse, &wide(&two.lse)) < 1e-6);
+        for attention in normalized().into_iter().chain([Attention::default().normalizer(Sigmoid::default())]) {
+            let one = attention.forward(&q, &view(&k, k_shape), &view(&v, k_shape)).unwrap();
+            let two = attention.forward(&q, &view(&k2, k_shape), &view(&v2, k_shape)).unwrap();
+            prop_assert!(difference(&one.context, &wide(&two.context)) < 1e-6);
+            prop_assert!(difference(&one.lse, &wide(&two.lse)) < 1e-6);
+        }
     }
 
     #[test]
@@ -265,6 +281,8 @@ fn decoding_is_the_forward_pass() {
             Attention::default().normalizer(Softmax::default().sink(vec![0.5; 4])).mask(Padding::new([keys, keys / 2])),
             Attention::default().normalizer(Sigmoid::default()).mask(Padding::new([keys, 0])),
             Attention::default().normalizer(TopK::new(5).unwrap()).mask(Padding::new([keys, keys / 2])),
+            Attention::default().normalizer(Sparsemax).mask(Causal::default()).bias(Alibi::new(4)),
+            Attention::default().normalizer(Entmax15).mask(Padding::new([keys, 0])),
         ] {
             let expected = attention.forward(&q, &k, &v).unwrap();
             let found = attention.decode(&q, &cache).unwrap();

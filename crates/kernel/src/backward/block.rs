@@ -54,8 +54,11 @@ impl QueryBlock<'_> {
             let mut lse = [f32::INFINITY; QUERY_BLOCK];
             lse[..count].copy_from_slice(&inputs.lse[first..][..count]);
             let mut inner = [0.0; QUERY_BLOCK];
-            // A row that saw nothing has the context 0, and no gradient whatever is given for it.
-            pack::row_products(grad, context, &mut inner[..count]);
+            match &inputs.gathered {
+                Some(gathered) => inner[..count].copy_from_slice(&gathered[first..][..count]),
+                // A row that saw nothing has the context 0, and no gradient whatever is given for it.
+                None => pack::row_products(grad, context, &mut inner[..count]),
+            }
             let limits = inputs.limits.as_ref().map(|limits| limits.of(first..first + count));
             let queries = Queries { transposed, rows, count, width: query_width };
             f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, limits, inner, head });

@@ -2,13 +2,16 @@
 //!
 //! A normalizer sees a row of scores in pieces, from the first key to the last, and keeps what it must know in
 //! [`Rows`]. What it leaves behind for each row is one number, from which any weight can be made again: for
-//! [`Softmax`] the log-sum-exp, for [`Sigmoid`] the score that weighs one half.
+//! [`Softmax`] the log-sum-exp, for [`Sigmoid`] the score that weighs one half, for [`Sparsemax`] the threshold.
 //!
 //! Some cannot weigh a key before they know all the others: they ask for a [`Scan`], passes over all keys that come
 //! first. Scores are computed anew in each pass, so that no row is ever held.
 
+mod entmax15;
 mod sigmoid;
 mod softmax;
+mod sparsemax;
+mod threshold;
 mod top_k;
 
 use std::fmt::Debug;
@@ -18,8 +21,10 @@ use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape};
 use crate::simd::multiversion;
 
+pub use entmax15::Entmax15;
 pub use sigmoid::Sigmoid;
 pub use softmax::Softmax;
+pub use sparsemax::Sparsemax;
 pub use top_k::TopK;
 
 /// What is known about each row (query) of a block while its keys stream by.
@@ -114,8 +119,15 @@ pub trait Normalizer: Debug + Send + Sync {
     fn absorb(&self, scores: &mut Scores, rows: &mut Rows);
 
     /// Joins what another part of the keys left. Afterwards the context so far is to be multiplied with
-    /// `rows.rescale`, that of the other part with `other.rescale`.
-    fn merge(&self, rows: &mut Rows, other: &mut Rows);
+    /// `rows.rescale`, that of the other part with `other.rescale`. Unless overridden, the reference does not move.
+    fn merge(&self, rows: &mut Rows, other: &mut Rows) {
+        (rows.rescale, other.rescale) = ([1.0; QUERY_BLOCK], [1.0; QUERY_BLOCK]);
+        for i in 0..rows.count {
+            // A part that no key has reached yet has no reference.
+            rows.reference[i] = rows.reference[i].max(other.reference[i]);
+            rows.total[i] += other.total[i];
+        }
+    }
 
     /// All keys were seen: sets `rows.scale` and `rows.lse`.
     fn finish(&self, head: usize, rows: &mut Rows);
@@ -123,7 +135,20 @@ pub trait Normalizer: Debug + Send + Sync {
     /// Replaces scores (−∞ where hidden) by weights, given the number that was kept of each row.
     fn weights(&self, lse: &[f32; QUERY_BLOCK], scores: &mut Scores);
 
-    /// Replaces the gradient of the weights by that of the scores. `inner[i]` is Σ_j weight_ij · gradient_ij.
+    /// Whether the gradients of a row have more in common than Σ_j weight_ij · gradient_ij, which the context knows. Then
+    /// a pass of its own comes before the backward pass.
+    fn gathers(&self) -> bool {
+        false
+    }
+
+    /// Adds what a tile's weights and their gradient (which may be anything where the weight is 0) have to say about
+    /// each row, as a numerator and a denominator.
+    fn gather(&self, weights: &Scores, grad: &Scores, sums: &mut [[f32; QUERY_BLOCK]; 2]) {
+        let _ = (weights, grad, sums);
+    }
+
+    /// Replaces the gradient of the weights by that of the scores. `inner[i]` is Σ_j weight_ij · gradient_ij, or the
+    /// quotient of what was gathered.
     fn backward(&self, weights: &Scores, inner: &[f32; QUERY_BLOCK], grad: &mut Scores);
 
     /// The learned numbers, flat.

@@ -41,15 +41,6 @@ impl Normalizer for Sigmoid {
         absorb(scores.values_mut(), lanes, rows);
     }
 
-    fn merge(&self, rows: &mut Rows, other: &mut Rows) {
-        (rows.rescale, other.rescale) = ([1.0; QUERY_BLOCK], [1.0; QUERY_BLOCK]);
-        for i in 0..rows.count {
-            // A part that no key has reached yet has no reference.
-            rows.reference[i] = rows.reference[i].max(other.reference[i]);
-            rows.total[i] += other.total[i];
-        }
-    }
-
     fn finish(&self, _: usize, rows: &mut Rows) {
         rows.scale = [1.0; QUERY_BLOCK];
         for i in 0..rows.count {

@@ -34,11 +34,13 @@ pub enum Normalize {
         bias: Option<f64>,
     },
     TopK(usize),
+    Sparsemax,
+    Entmax15,
 }
 
 impl Normalize {
     /// The weights of a row, of which `None` is hidden, and the number that is kept of it.
-    fn row(self, scores: &[Option<f64>], sink: f64) -> (Vec<f64>, f64) {
+    pub fn row(self, scores: &[Option<f64>], sink: f64) -> (Vec<f64>, f64) {
         let weigh = |weight: &dyn Fn(f64) -> f64| scores.iter().map(|e| e.map_or(0.0, weight)).collect();
         let sum = |term: &dyn Fn(f64) -> f64| scores.iter().flatten().map(|&e| term(e)).sum::<f64>();
         let max = scores.iter().flatten().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
@@ -54,6 +56,16 @@ impl Normalize {
                 let bias = bias.unwrap_or(-(scores.len() as f64).ln());
                 (weigh(&|e| 1.0 / (1.0 + (-e - bias).exp())), if nothing { max } else { -bias })
             }
+            Self::Sparsemax => {
+                let total = |tau: f64| sum(&|e| (e - tau).max(0.0));
+                let tau = threshold(max, total);
+                (weigh(&|e| (e - tau).max(0.0)), tau)
+            }
+            Self::Entmax15 => {
+                let total = |tau: f64| sum(&|e| (e / 2.0 - tau).max(0.0).powi(2));
+                let tau = threshold(max / 2.0, total);
+                (weigh(&|e| (e / 2.0 - tau).max(0.0).powi(2)), tau)
+            }
             Self::TopK(k) => {
                 let mut order: Vec<usize> = (0..scores.len()).filter(|&j| scores[j].is_some()).collect();
                 order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap()); // stable: earlier keys first
@@ -63,6 +75,16 @@ impl Normalize {
             }
         }
     }
+}
+
+/// Where a falling function that is at least 1 at `max - 1` and 0 at `max` is 1.
+fn threshold(max: f64, f: impl Fn(f64) -> f64) -> f64 {
+    let (mut low, mut high) = (max - 1.0, max);
+    for _ in 0..55 {
+        let middle = (low + high) / 2.0;
+        if f(middle) > 1.0 { low = middle } else { high = middle }
+    }
+    high
 }
 
 pub struct Oracle {
