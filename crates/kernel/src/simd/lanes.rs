@@ -75,6 +75,12 @@ impl Lanes {
         self.zip(other, |a, b| if b > a { b } else { a })
     }
 
+    /// `e^x` of each number, as [`super::exp`].
+    #[inline(always)]
+    pub(crate) fn exp<I: Isa>(self) -> Self {
+        I::exp(self)
+    }
+
     /// `self · b + c`
     #[inline(always)]
     pub(crate) fn fma<I: Isa>(mut self, b: Self, c: Self) -> Self {
