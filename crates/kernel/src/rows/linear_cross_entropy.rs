@@ -8,7 +8,7 @@
 //! "Liger Kernel", 2024, arXiv:2410.10989). Rows lie side by side in vector lanes, as queries do in attention.
 
 use crate::problem::run;
-use crate::simd::{LANES, Lanes, exp, gemm, ln, multiversion, pad};
+use crate::simd::{Base, LANES, Lanes, gemm, ln, multiversion, pad};
 use crate::view::Matrix;
 use crate::{Error, Result, pack, scratch};
 
@@ -184,7 +184,7 @@ impl Block<'_> {
             let tiles = logits.chunks_mut(TILE * lanes).zip(notes.chunks_exact_mut(NOTES * lanes));
             for (tile, (logits, notes)) in tiles.enumerate() {
                 let (start, count) = ((strip * STRIP + tile) * TILE, logits.len() / lanes);
-                gemm(1.0, self.weights(start, count), self.across, logits, lanes, false);
+                gemm(1.0, self.weights(start, count), self.across, Base::Zero, logits, lanes);
                 if !bias.is_empty() {
                     for (logits, bias) in logits.chunks_exact_mut(lanes).zip(&bias[start..]) {
                         logits.iter_mut().for_each(|logit| *logit += bias);
@@ -234,9 +234,9 @@ impl Block<'_> {
                             *error -= 1.0 - smoothing;
                         }
                     }
-                    gemm(1.0, self.weights(start, count).transposed(), errors, partial, lanes, true);
+                    gemm(1.0, self.weights(start, count).transposed(), errors, Base::Sum, partial, lanes);
                     let rows = Matrix::panel(errors, count, self.targets.len(), lanes);
-                    gemm(1.0, rows, self.states, weight, pad(width), true);
+                    gemm(1.0, rows, self.states, Base::Sum, weight, pad(width));
                     for (bias, errors) in bias.iter_mut().skip(tile * TILE).zip(errors.chunks_exact(lanes)) {
                         *bias += errors.as_chunks().0.iter().fold(Lanes::ZERO, |sum, &x| sum.add(Lanes(x))).sum();
                     }
@@ -273,7 +273,7 @@ multiversion! {
             }
             let mut sum = Lanes::ZERO;
             for row in logits.chunks_exact_mut(lanes) {
-                let x = Lanes::load(&row[lane..]).zip(max, |x, max| exp::<I>(x - max));
+                let x = Lanes::load(&row[lane..]).zip(max, |x, max| x - max).exp::<I>();
                 sum = sum.add(x);
                 x.store(&mut row[lane..]);
             }
@@ -292,7 +292,7 @@ multiversion! {
             let max = tiles().fold(Lanes::splat(f32::MIN), |max, tile| max.max(note(tile, 0)));
             let (mut sum, mut total, mut right) = (Lanes::ZERO, Lanes::ZERO, Lanes::ZERO);
             for tile in tiles() {
-                let factor = note(tile, 0).zip(max, |x, max| exp::<I>(x - max));
+                let factor = note(tile, 0).zip(max, |x, max| x - max).exp::<I>();
                 sum = note(tile, 1).fma::<I>(factor, sum);
                 total = total.add(note(tile, 2));
                 right = right.add(note(tile, 3));
@@ -304,7 +304,7 @@ multiversion! {
             }
             loss.store(&mut losses[lane..]);
             for tile in notes.chunks_exact_mut(NOTES * lanes) {
-                let factor = Lanes::load(&tile[lane..]).zip(lse, |x, lse| exp::<I>(x - lse));
+                let factor = Lanes::load(&tile[lane..]).zip(lse, |x, lse| x - lse).exp::<I>();
                 factor.store(&mut tile[lane..]);
             }
         }

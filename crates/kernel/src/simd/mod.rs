@@ -10,7 +10,7 @@ mod gemm;
 mod lanes;
 mod turn;
 
-pub(crate) use exp::{exp, ln, tanh};
+pub(crate) use exp::{ln, tanh};
 pub(crate) use gemm::{Base, gemm};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
 pub(crate) use turn::turn;
