@@ -6,7 +6,7 @@ use crate::problem::{Problem, Seen};
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Tile};
-use crate::simd::gemm;
+use crate::simd::{Base, gemm};
 
 /// Memory for the tiles that a backward pass keeps at hand.
 pub(super) struct TileGradient<'a> {
@@ -93,7 +93,7 @@ impl TileGradient<'_> {
         let mut grad = Scores::new(tile, self.grad);
         let values = inputs.values.matrix(tile.batch, tile.head / problem.shape.group()).slice(tile.keys.clone());
         let lanes = grad.lanes();
-        gemm(1.0, values, block.grad_transposed, grad.values_mut(), lanes, false);
+        gemm(1.0, values, block.grad_transposed, Base::Zero, grad.values_mut(), lanes);
         let mask = attention.dropout.map(|dropout| {
             let mut mask = Scores::new(tile, self.dropped);
             dropout.fill(tile, &mut mask);

@@ -5,7 +5,7 @@
 use super::{Normalizer, Rows};
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape};
-use crate::simd::{Isa, LANES, Lanes, exp, multiversion};
+use crate::simd::{Isa, LANES, Lanes, multiversion};
 use crate::{Error, Result};
 
 /// `a_ij = σ(e_ij + b)`, with b = −ln S unless given, so that a row of small scores sums to about 1.
@@ -58,11 +58,11 @@ impl Normalizer for Sigmoid {
     }
 }
 
-/// `1 / (1 + e⁻ˣ)`, from an exponential that cannot overflow.
+/// `1 / (1 + e⁻ˣ)` of each number, from an exponential that cannot overflow.
 #[inline(always)]
-fn sigmoid<I: Isa>(x: f32) -> f32 {
-    let e = exp::<I>(-x.abs());
-    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+fn sigmoid<I: Isa>(x: Lanes) -> Lanes {
+    let e = x.map(|x| -x.abs()).exp::<I>();
+    x.zip(e, |x, e| (if x < 0.0 { e } else { 1.0 }) / (1.0 + e))
 }
 
 multiversion! {
@@ -71,7 +71,7 @@ multiversion! {
             let bias = Lanes::load(&rows.reference[first..]).map(|x| -x);
             let mut sum = Lanes::load(&rows.total[first..]);
             for row in scores.chunks_exact_mut(lanes) {
-                let weight = Lanes::load(&row[first..]).add(bias).map(sigmoid::<I>);
+                let weight = sigmoid::<I>(Lanes::load(&row[first..]).add(bias));
                 weight.store(&mut row[first..]);
                 sum = sum.add(weight);
             }
@@ -85,7 +85,7 @@ multiversion! {
             // A row in which nothing has weight keeps −∞, and weighs 0 again.
             let bias = Lanes::load(&lse[first..]).map(|x| if x == f32::NEG_INFINITY { x } else { -x });
             for row in scores.chunks_exact_mut(lanes) {
-                Lanes::load(&row[first..]).add(bias).map(sigmoid::<I>).store(&mut row[first..]);
+                sigmoid::<I>(Lanes::load(&row[first..]).add(bias)).store(&mut row[first..]);
             }
         }
     }
