@@ -51,7 +51,8 @@ pub(crate) fn stream(
     let mut rows = Rows::new(queries.len());
     sum.fill(0.0);
     scratch::with([query_width * lanes, lanes * KEY_BLOCK, dropped], |[transposed, tile_scores, mask]| {
-        pack::transpose(problem.queries.matrix(batch, head).slice(queries.clone()), transposed);
+        let source = problem.queries.matrix(batch, head).slice(queries.clone());
+        source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count: queries.len(), width: query_width };
         let values = values.matrix(batch, head / problem.shape.group());
         let mut first = true;
@@ -73,7 +74,7 @@ pub(crate) fn stream(
                 dropout.fill(&tile, &mut mask);
                 scores.zip(&mask, |weight, scale| weight * scale);
             }
-            add_values(values.slice(keys), &scores, &seen, value_width, &tile, sum);
+            values.slice(keys).with(|values| add_values(values, &scores, &seen, value_width, &tile, sum));
         }
     });
     rows
