@@ -53,42 +53,50 @@ multiversion! {
     /// Copies a matrix to `[row][column]` in single precision, rows padded with 0 to whole vectors.
     pub(crate) fn widen<I>(from: Stored<'_>, to: &mut [f32]) {
         assert!(from.in_bounds());
-        for (row, to) in to.chunks_exact_mut(pad(from.columns).max(1)).take(from.rows).enumerate() {
-            let (start, columns, stride) = (row * from.row_stride, from.columns, from.column_stride);
-            match from.data {
-                Data::F32(x) => widen_row(&x[start..], columns, stride, to, Lanes),
-                Data::F16(x) => widen_row(&x[start..], columns, stride, to, |x| I::halves(&x)),
-                Data::BF16(x) => widen_row(&x[start..], columns, stride, to, brains),
-                Data::I8(x, scales) => {
-                    let scale = Lanes::splat(scales[row * from.scale_stride]);
-                    widen_row(&x[start..], columns, stride, to, |x| wholes(x).zip(scale, |x, scale| x * scale));
-                }
-            }
+        match from.data {
+            Data::F32(x) => widen_rows(&from, x, to, |x, _| Lanes(x)),
+            Data::F16(x) => widen_rows(&from, x, to, |x, _| I::halves(&x)),
+            Data::BF16(x) => widen_rows(&from, x, to, |x, _| brains(x)),
+            Data::I8(x, scales) => widen_rows(&from, x, to, |x, row| {
+                let scale = Lanes::splat(scales[row * from.scale_stride]);
+                wholes(x).zip(scale, |x, scale| x * scale)
+            }),
         }
     }
 }
 
-/// One row, a vector at a time.
+/// Widens a vector at a time: `lanes` is given sixteen numbers and their row.
 #[inline(always)]
-fn widen_row<T: Copy + Default>(
-    from: &[T],
-    columns: usize,
-    stride: usize,
+fn widen_rows<T: Copy + Default>(
+    from: &Stored,
+    numbers: &[T],
     to: &mut [f32],
-    lanes: impl Fn([T; LANES]) -> Lanes,
+    lanes: impl Fn([T; LANES], usize) -> Lanes,
 ) {
-    let whole = if stride == 1 { columns - columns % LANES } else { 0 };
-    let (vectors, rest) = to.split_at_mut(whole);
-    for (from, to) in from[..whole].as_chunks::<LANES>().0.iter().zip(vectors.as_chunks_mut::<LANES>().0) {
-        *to = lanes(*from).0;
+    let (columns, padded) = (from.columns, pad(from.columns));
+    if columns == 0 {
+        return;
     }
-    for (part, to) in rest.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        let mut some = [T::default(); LANES];
-        let first = whole + part * LANES;
-        for (i, x) in some.iter_mut().enumerate().take(columns - first) {
-            *x = from[(first + i) * stride];
+    let whole = if from.column_stride == 1 { columns - columns % LANES } else { 0 };
+    for (row, to) in to.chunks_exact_mut(padded).take(from.rows).enumerate() {
+        let numbers = numbers[row * from.row_stride..][..whole].as_chunks().0;
+        for (numbers, to) in numbers.iter().zip(to.as_chunks_mut().0) {
+            *to = lanes(*numbers, row).0;
         }
-        *to = lanes(some).0;
+    }
+    if whole == columns {
+        return;
+    }
+    // A loop of its own, which leaves the registers of the first one alone.
+    for (row, to) in to.chunks_exact_mut(padded).take(from.rows).enumerate() {
+        for (part, to) in to[whole..].as_chunks_mut().0.iter_mut().enumerate() {
+            let first = whole + part * LANES;
+            let mut some = [T::default(); LANES];
+            for (i, x) in some.iter_mut().enumerate().take(columns - first) {
+                *x = numbers[row * from.row_stride + (first + i) * from.column_stride];
+            }
+            *to = lanes(some, row).0;
+        }
     }
 }
 
