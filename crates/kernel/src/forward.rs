@@ -50,7 +50,8 @@ pub(crate) fn stream(
     let dropped = if problem.attention.dropout.is_some() { lanes * KEY_BLOCK } else { 0 };
     let mut rows = Rows::new(queries.len());
     scratch::with([query_width * lanes, lanes * KEY_BLOCK, dropped], |[transposed, tile_scores, mask]| {
-        pack::transpose(problem.queries.matrix(batch, head).slice(queries.clone()), transposed);
+        let source = problem.queries.matrix(batch, head).slice(queries.clone());
+        source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count: queries.len(), width: query_width };
         let values = values.matrix(batch, head / problem.shape.group());
         let mut first = true;
@@ -70,7 +71,8 @@ pub(crate) fn stream(
                 dropout.fill(&tile, &mut mask);
                 scores.zip(&mask, |weight, scale| weight * scale);
             }
-            add_values(values.slice(keys), &scores, &seen, value_width, &tile, base, sum);
+            let values = values.slice(keys);
+            values.with(|values| add_values(values, &scores, &seen, value_width, &tile, base, sum));
         }
         if first {
             sum.fill(0.0);

@@ -40,21 +40,23 @@ impl QueryBlock<'_> {
         let sizes = [query_width * lanes, pad(query_width) * count, value_width * lanes, pad(value_width) * count];
         scratch::with(sizes, |[transposed, rows, grad_transposed, grad_rows]| {
             let source = inputs.problem.queries.matrix(batch, head).slice(range.clone());
-            pack::transpose(source, transposed);
-            pack::finite_rows(source, rows);
-            let grad = inputs.grad.matrix(batch, head).slice(range.clone());
-            pack::transpose(grad, grad_transposed);
-            let finite = pack::finite_rows(grad, grad_rows);
-
+            source.with(|source| {
+                pack::transpose(source, transposed);
+                pack::finite_rows(source, rows);
+            });
             let first = (batch * heads + head) * queries + range.start;
             let context = &inputs.context[first * value_width..][..count * value_width];
             let mut lse = [f32::INFINITY; QUERY_BLOCK];
             lse[..count].copy_from_slice(&inputs.lse[first..][..count]);
             let mut inner = [0.0; QUERY_BLOCK];
-            // A row that saw nothing has the context 0, and no gradient whatever is given for it.
-            pack::row_products(grad, context, &mut inner[..count]);
             let queries = Queries { transposed, rows, count, width: query_width };
-            f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, inner, head });
+            inputs.grad.matrix(batch, head).slice(range.clone()).with(|grad| {
+                pack::transpose(grad, grad_transposed);
+                let finite = pack::finite_rows(grad, grad_rows);
+                // A row that saw nothing has the context 0, and no gradient whatever is given for it.
+                pack::row_products(grad, context, &mut inner[..count]);
+                f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, inner, head });
+            });
         });
     }
 

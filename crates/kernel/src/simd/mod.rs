@@ -3,12 +3,15 @@
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
 //! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
-//! text calls ([`Isa::exp`], [`Isa::turn_strip`]).
+//! text calls ([`Isa::exp`], [`Isa::turn_strip`], [`Isa::halves`]).
 
 mod exp;
 mod gemm;
+mod halves;
 mod lanes;
 mod turn;
+
+use half::f16;
 
 pub(crate) use exp::{ln, tanh};
 pub(crate) use gemm::{Base, gemm};
@@ -42,6 +45,12 @@ pub(crate) trait Isa {
     fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
         turn::turn_squares(from, stride, to, to_stride);
     }
+
+    /// Sixteen numbers of half precision.
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        halves::portable(halves)
+    }
 }
 
 /// 32 registers of 16 numbers.
@@ -62,6 +71,12 @@ impl Isa for Avx512 {
     fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
         turn::turn_strip_avx512(from, stride, to, to_stride);
     }
+
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        // SAFETY: `multiversion!` compiles for this set where `level` found it.
+        unsafe { halves::avx512(halves) }
+    }
 }
 
 /// 16 registers of 8 numbers.
@@ -72,6 +87,12 @@ pub(crate) struct Avx2;
 impl Isa for Avx2 {
     const FMA: bool = true;
     const TILE: (usize, usize) = (6, 1);
+
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        // SAFETY: `multiversion!` compiles for this set where `level` found it.
+        unsafe { halves::f16c(halves) }
+    }
 }
 
 /// What every processor of the target has.
@@ -112,9 +133,14 @@ fn detect(wanted: Option<String>) -> Level {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
     {
         Level::Avx512
-    } else if allowed("avx2") && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    } else if allowed("avx2")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+    {
         Level::Avx2
     } else {
         Level::Baseline
@@ -141,13 +167,13 @@ macro_rules! multiversion {
             fn generic<$isa: $crate::simd::Isa $(, $generic: $bound)*>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")]
             fn avx512<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
                 generic::<$crate::simd::Avx512 $(, $generic)*>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
                 generic::<$crate::simd::Avx2 $(, $generic)*>($($arg),*)
             }
