@@ -1,6 +1,6 @@
 //! Works for the kernel.
 
-use protocol::{Bias, Element, Layout, Mask, Normals, Task, Prepared, Work};
+use protocol::{Bias, Element, Layout, Mask, Normals, Prepared, Task, Work};
 use regard_kernel::probe::{Entropy, Probe, Pyramid, Received, TopKeys};
 use regard_kernel::{
     Alibi, Attention, Causal, DenseBias, DenseMask, Documents, Gradients, KeyValueCache, Output, ScaledDot, SoftCap,

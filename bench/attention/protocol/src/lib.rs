@@ -6,6 +6,7 @@
 
 mod memory;
 mod normals;
+mod way;
 mod work;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use normals::Normals;
+pub use way::{Way, fastest};
 pub use work::{Bias, Element, Layout, Mask, Task, Work};
 
 /// A work that is ready to be timed.
