@@ -10,7 +10,7 @@ use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, Shape, Tile, blocks};
-use crate::simd::{gemm, multiversion, pad};
+use crate::simd::{Base, gemm, multiversion, pad};
 use crate::view::{Matrix, View};
 
 /// Fills `context` `[batch, head, query, value feature]` and `lse` `[batch, head, query]`.
@@ -49,9 +49,9 @@ pub(crate) fn stream(
     let lanes = pad(queries.len());
     let dropped = if problem.attention.dropout.is_some() { lanes * KEY_BLOCK } else { 0 };
     let mut rows = Rows::new(queries.len());
-    sum.fill(0.0);
     scratch::with([query_width * lanes, lanes * KEY_BLOCK, dropped], |[transposed, tile_scores, mask]| {
-        pack::transpose(problem.queries.matrix(batch, head).slice(queries.clone()), transposed);
+        let source = problem.queries.matrix(batch, head).slice(queries.clone());
+        source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count: queries.len(), width: query_width };
         let values = values.matrix(batch, head / problem.shape.group());
         let mut first = true;
@@ -64,32 +64,34 @@ pub(crate) fn stream(
             let mut scores = Scores::new(&tile, tile_scores);
             problem.scores(&tile, &packed, &seen, &mut scores);
             problem.attention.normalizer.absorb(&mut scores, &mut rows);
-            if !first {
-                rescale(sum, lanes, &rows.rescale[..lanes]);
-            }
+            let base = if first { Base::Zero } else { Base::Scaled(&rows.rescale[..lanes]) };
             first = false;
             if let Some(dropout) = &problem.attention.dropout {
                 let mut mask = Scores::new(&tile, mask);
                 dropout.fill(&tile, &mut mask);
                 scores.zip(&mask, |weight, scale| weight * scale);
             }
-            add_values(values.slice(keys), &scores, &seen, value_width, &tile, sum);
+            let values = values.slice(keys);
+            values.with(|values| add_values(values, &scores, &seen, value_width, &tile, base, sum));
+        }
+        if first {
+            sum.fill(0.0);
         }
     });
     rows
 }
 
-/// Cᵀ += Vᵀ · Pᵀ, in which a value that a query cannot see never meets its weight of 0: 0 · NaN is NaN.
-fn add_values(values: Matrix, weights: &Scores, seen: &Seen, width: usize, tile: &Tile, sum: &mut [f32]) {
+/// Cᵀ = base + Vᵀ · Pᵀ, in which a value that a query cannot see never meets its weight of 0: 0 · NaN is NaN.
+fn add_values(values: Matrix, weights: &Scores, seen: &Seen, width: usize, tile: &Tile, base: Base, sum: &mut [f32]) {
     let lanes = weights.lanes();
     match seen {
         Seen::Some(visible) if !finite(values) => scratch::with([KEY_BLOCK * pad(width)], |[rows]| {
             pack::finite_rows(values, rows);
             let finite = Matrix::panel(rows, values.rows, width, pad(width));
-            gemm(1.0, finite.transposed(), weights.values(), sum, lanes, true);
+            gemm(1.0, finite.transposed(), weights.values(), base, sum, lanes);
             add_seen(values, weights, visible, tile, sum);
         }),
-        _ => gemm(1.0, values.transposed(), weights.values(), sum, lanes, true),
+        _ => gemm(1.0, values.transposed(), weights.values(), base, sum, lanes),
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape};
-use crate::simd::{LANES, Lanes, exp, multiversion};
+use crate::simd::{Isa, LANES, Lanes, multiversion};
 use crate::{Error, Result};
 
 /// What is known about each row (query) of a block while its keys stream by.
@@ -184,26 +184,13 @@ impl Normalizer for Softmax {
 
 multiversion! {
     fn absorb<I>(scores: &mut [f32], lanes: usize, inverse_temperature: f32, rows: &mut Rows) {
-        let factor = Lanes::splat(inverse_temperature);
-        for first in (0..lanes).step_by(LANES) {
-            let old = Lanes::load(&rows.reference[first..]);
-            let mut max = Lanes::splat(f32::NEG_INFINITY);
-            for row in scores.chunks_exact(lanes) {
-                max = max.max(Lanes::load(&row[first..]));
-            }
-            let reference = old.max(max.zip(factor, |max, factor| max * factor));
-            // A row that sees nothing yet must not compute −∞ − −∞.
-            let minus = reference.map(|x| if x == f32::NEG_INFINITY { 0.0 } else { -x });
-            let rescale = old.add(minus).map(exp::<I>);
-            let mut sum = Lanes::ZERO;
-            for row in scores.chunks_exact_mut(lanes) {
-                let weight = Lanes::load(&row[first..]).fma::<I>(factor, minus).map(exp::<I>);
-                weight.store(&mut row[first..]);
-                sum = sum.add(weight);
-            }
-            Lanes::load(&rows.total[first..]).fma::<I>(rescale, sum).store(&mut rows.total[first..]);
-            rescale.store(&mut rows.rescale[first..]);
-            reference.store(&mut rows.reference[first..]);
+        let mut first = 0;
+        while first < lanes {
+            first += LANES * match (lanes - first) / LANES {
+                0 | 1 => absorb_lanes::<I, 1>(scores, lanes, first, inverse_temperature, rows),
+                2 | 3 => absorb_lanes::<I, 2>(scores, lanes, first, inverse_temperature, rows),
+                _ => absorb_lanes::<I, 4>(scores, lanes, first, inverse_temperature, rows),
+            };
         }
     }
 
@@ -213,7 +200,7 @@ multiversion! {
             // A row that sees nothing has only −∞, which is to become 0.
             let minus = Lanes::load(&lse[first..]).map(|x| if x == f32::NEG_INFINITY { 0.0 } else { -x });
             for row in scores.chunks_exact_mut(lanes) {
-                Lanes::load(&row[first..]).fma::<I>(factor, minus).map(exp::<I>).store(&mut row[first..]);
+                Lanes::load(&row[first..]).fma::<I>(factor, minus).exp::<I>().store(&mut row[first..]);
             }
         }
     }
@@ -227,4 +214,47 @@ multiversion! {
             }
         }
     }
+}
+
+/// `N` vectors side by side, so that their maxima and sums do not wait for one another. Returns `N`.
+#[inline(always)]
+fn absorb_lanes<I: Isa, const N: usize>(
+    scores: &mut [f32],
+    lanes: usize,
+    first: usize,
+    inverse_temperature: f32,
+    rows: &mut Rows,
+) -> usize {
+    let factor = Lanes::splat(inverse_temperature);
+    let mut max = [Lanes::splat(f32::NEG_INFINITY); N];
+    for row in scores.chunks_exact(lanes) {
+        for (n, max) in max.iter_mut().enumerate() {
+            *max = max.max(Lanes::load(&row[first + n * LANES..]));
+        }
+    }
+    let mut minus = [Lanes::ZERO; N];
+    for (n, minus) in minus.iter_mut().enumerate() {
+        let first = first + n * LANES;
+        let old = Lanes::load(&rows.reference[first..]);
+        let reference = old.max(max[n].zip(factor, |max, factor| max * factor));
+        // A row that sees nothing yet must not compute −∞ − −∞.
+        *minus = reference.map(|x| if x == f32::NEG_INFINITY { 0.0 } else { -x });
+        old.add(*minus).exp::<I>().store(&mut rows.rescale[first..]);
+        reference.store(&mut rows.reference[first..]);
+    }
+    let mut sum = [Lanes::ZERO; N];
+    for row in scores.chunks_exact_mut(lanes) {
+        for n in 0..N {
+            let place = &mut row[first + n * LANES..];
+            let weight = Lanes::load(place).fma::<I>(factor, minus[n]).exp::<I>();
+            weight.store(place);
+            sum[n] = sum[n].add(weight);
+        }
+    }
+    for (n, sum) in sum.into_iter().enumerate() {
+        let total = &mut rows.total[first + n * LANES..];
+        let rescale = Lanes::load(&rows.rescale[first + n * LANES..]);
+        Lanes::load(total).fma::<I>(rescale, sum).store(total);
+    }
+    N
 }

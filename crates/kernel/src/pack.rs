@@ -1,6 +1,6 @@
 //! Copies between strided matrices and the panels that products run on.
 
-use crate::simd::{LANES, Lanes, SIDE, multiversion, pad, turn};
+use crate::simd::{LANES, Lanes, multiversion, pad, turn};
 use crate::view::Matrix;
 
 multiversion! {
@@ -11,16 +11,13 @@ multiversion! {
         if from.rows < lanes {
             to.chunks_exact_mut(lanes).for_each(|to| to[from.rows..].fill(0.0));
         }
-        let (rows, columns) = if from.column_stride == 1 { whole_squares(from.rows, from.columns) } else { (0, 0) };
-        for row in (0..rows).step_by(SIDE) {
-            for column in (0..columns).step_by(SIDE) {
-                let square = &from.data[row * from.row_stride + column..];
-                turn(square, from.row_stride, &mut to[column * lanes + row..], lanes);
-            }
-        }
-        for row in 0..from.rows {
-            for column in if row < rows { columns } else { 0 }..from.columns {
-                to[column * lanes + row] = from.get(row, column);
+        if from.column_stride == 1 {
+            turn::<I>(from.data, from.row_stride, [from.rows, from.columns], to, lanes);
+        } else {
+            for row in 0..from.rows {
+                for column in 0..from.columns {
+                    to[column * lanes + row] = from.get(row, column);
+                }
             }
         }
     }
@@ -58,17 +55,7 @@ multiversion! {
     /// Copies `[column][lane]` to contiguous rows.
     pub(crate) fn untranspose<I>(from: &[f32], lanes: usize, rows: usize, to: &mut [f32]) {
         let width = to.len().checked_div(rows).unwrap_or(0);
-        let (whole_rows, columns) = whole_squares(rows, width);
-        for row in (0..whole_rows).step_by(SIDE) {
-            for column in (0..columns).step_by(SIDE) {
-                turn(&from[column * lanes + row..], lanes, &mut to[row * width + column..], width);
-            }
-        }
-        for row in 0..rows {
-            for column in if row < whole_rows { columns } else { 0 }..width {
-                to[row * width + column] = from[column * lanes + row];
-            }
-        }
+        turn::<I>(from, lanes, [width, rows], to, width);
     }
 
     /// The product of each row of a matrix with the row of `others`, contiguous, in the same place. Where the other number
@@ -95,12 +82,6 @@ multiversion! {
             *product = sum.sum();
         }
     }
-}
-
-/// How many rows and columns whole squares cover.
-#[inline(always)]
-fn whole_squares(rows: usize, columns: usize) -> (usize, usize) {
-    (rows - rows % SIDE, columns - columns % SIDE)
 }
 
 /// Whether no number is infinite or NaN.

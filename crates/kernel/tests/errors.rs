@@ -1,9 +1,10 @@
 //! Arguments that cannot be used, and what is said about them.
 
 use regard_kernel::probe::{Pyramid, TopKeys, Weights};
+use regard_kernel::rows::{self, LinearCrossEntropy};
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Cosine, DenseBias, DenseMask, Documents, KeyMask, KeyValueCache, Padding,
-    RelativeBuckets, Result, SoftCap, Softmax, View, dropout, rows,
+    RelativeBuckets, Result, SoftCap, Softmax, View, dropout,
 };
 
 #[track_caller]
@@ -18,7 +19,7 @@ fn refused<T>(result: Result<T>, message: &str) {
 fn views() {
     refused(View::new(&[0.0; 5], [1, 1, 2, 3]), "data: 5 numbers given, the product of [1, 1, 2, 3] expected");
     refused(
-        View::new(&[], [usize::MAX, 2, 2, 3]),
+        View::new::<f32>(&[], [usize::MAX, 2, 2, 3]),
         &format!("data: 0 numbers given, the product of [{}, 2, 2, 3] expected", usize::MAX),
     );
     refused(
@@ -28,7 +29,16 @@ fn views() {
     let overflow = View::strided(&[0.0; 5], [1, 1, 3, 3], [0, 0, usize::MAX, 1]);
     assert!(overflow.is_err());
     assert!(View::strided(&[1.0], [2, 3, 4, 5], [0; 4]).is_ok());
-    assert!(View::strided(&[], [2, 0, 4, 5], [9; 4]).is_ok());
+    assert!(View::strided::<f32>(&[], [2, 0, 4, 5], [9; 4]).is_ok());
+    refused(
+        View::quantized(&[0; 6], &[0.0; 3], [1, 1, 2, 3]),
+        "scales: 3 numbers given, the product of [1, 1, 2] expected",
+    );
+    refused(
+        View::quantized_strided(&[0; 6], &[0.0; 2], [1, 1, 2, 3], [0, 0, 3, 1], [0, 0, 2]),
+        "scales: 2 numbers given, enough for the shape [1, 1, 2] with the strides [0, 0, 2] expected",
+    );
+    assert!(View::quantized(&[0; 6], &[0.0; 2], [1, 1, 2, 3]).is_ok());
 }
 
 #[test]
@@ -150,16 +160,29 @@ fn probes_and_caches() {
 
 #[test]
 fn rows_of_numbers() {
-    refused(
-        rows::cross_entropy(&[0.0; 5], &[0, 1], 3, 0.0, None),
-        "logits: 5 numbers given, 2 rows of 3 classes expected",
-    );
-    refused(rows::cross_entropy(&[0.0; 6], &[0, 3], 3, 0.0, None), "target: 3 given, less than 3 classes expected");
-    refused(
-        rows::cross_entropy(&[0.0; 6], &[0, 1], 3, 1.5, None),
-        "label smoothing: 1.5 given, between 0 and 1 expected",
-    );
-    assert!(rows::cross_entropy(&[0.0; 6], &[0, 9], 3, 0.0, Some(9)).is_ok());
+    let [three, four, six] = [&[0.0; 3][..], &[0.0; 4], &[0.0; 6]];
+    let good = LinearCrossEntropy {
+        states: four,
+        weight: six,
+        bias: three,
+        width: 2,
+        targets: &[0, 1],
+        smoothing: 0.1,
+        ignore: None,
+    };
+    let refuses = |problem: LinearCrossEntropy, message: &str| {
+        refused(problem.loss(), message);
+        refused(problem.loss_and_gradients(), message);
+    };
+    let wide = LinearCrossEntropy { width: 4, ..good };
+    refuses(wide, "weight: 6 numbers given, rows of width 4, > 0 expected");
+    refuses(LinearCrossEntropy { width: 0, ..good }, "weight: 6 numbers given, rows of width 0, > 0 expected");
+    refuses(LinearCrossEntropy { states: six, ..good }, "states: 6 numbers given, 2 rows of width 2 expected");
+    refuses(LinearCrossEntropy { bias: four, ..good }, "bias: 4 numbers given, none or 3 expected");
+    refuses(LinearCrossEntropy { smoothing: 1.5, ..good }, "label smoothing: 1.5 given, between 0 and 1 expected");
+    let wrong = LinearCrossEntropy { targets: &[0, 3], ..good };
+    refuses(wrong, "target: 3 given, less than 3 classes expected");
+    assert!(LinearCrossEntropy { ignore: Some(3), ..wrong }.loss().is_ok());
     let (mut out, mut mean, mut rstd) = ([0.0; 6], [0.0; 2], [0.0; 2]);
     refused(
         rows::layer_norm(&[0.0; 6], &[1.0; 3], &[0.0; 2], 1e-5, &mut out, &mut mean, &mut rstd),

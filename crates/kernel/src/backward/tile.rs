@@ -6,7 +6,7 @@ use crate::problem::{Problem, Seen};
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Tile};
-use crate::simd::gemm;
+use crate::simd::{Base, gemm};
 
 /// Memory for the tiles that a backward pass keeps at hand.
 pub(super) struct TileGradient<'a> {
@@ -49,7 +49,7 @@ impl TileGradient<'_> {
         }
         let mut stages: Vec<Scores> =
             self.stages.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK).map(|stage| Scores::new(tile, stage)).collect();
-        attention.score.forward(tile, &block.queries, &problem.tile_keys(tile), &mut stages[0]);
+        problem.with_keys(tile, |keys| attention.score.forward(tile, &block.queries, keys, &mut stages[0]));
         for (i, bias) in attention.biases.iter().enumerate() {
             let (before, after) = stages.split_at_mut(i + 1);
             after[0].copy_from(&before[i]);
@@ -66,7 +66,7 @@ impl TileGradient<'_> {
         let mut grad = Scores::new(tile, self.grad);
         let values = inputs.values.matrix(tile.batch, tile.head / problem.shape.group()).slice(tile.keys.clone());
         let lanes = grad.lanes();
-        gemm(1.0, values, block.grad_transposed, grad.values_mut(), lanes, false);
+        values.with(|values| gemm(1.0, values, block.grad_transposed, Base::Zero, grad.values_mut(), lanes));
         let mask = attention.dropout.map(|dropout| {
             let mut mask = Scores::new(tile, self.dropped);
             dropout.fill(tile, &mut mask);

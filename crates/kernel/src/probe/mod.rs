@@ -81,7 +81,8 @@ fn weights(problem: &Problem, lse: &[f32], tile: &Tile, memory: &mut [f32]) -> b
     let Shape { heads, queries, query_width, .. } = problem.shape;
     let count = tile.queries.len();
     scratch::with([query_width * pad(count)], |[transposed]| {
-        pack::transpose(problem.queries.matrix(tile.batch, tile.head).slice(tile.queries.clone()), transposed);
+        let source = problem.queries.matrix(tile.batch, tile.head).slice(tile.queries.clone());
+        source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count, width: query_width };
         let mut scores = Scores::new(tile, memory);
         problem.scores(tile, &packed, &seen, &mut scores);

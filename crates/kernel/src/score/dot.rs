@@ -3,7 +3,7 @@
 use super::{Keys, Queries, Score, ScoreGradients};
 use crate::scores::Scores;
 use crate::shape::Tile;
-use crate::simd::{gemm, pad};
+use crate::simd::{Base, gemm, pad};
 use crate::view::Matrix;
 
 /// `q · k`
@@ -46,7 +46,7 @@ impl Score for ScaledDot {
 /// Sᵀ = scale · K · Qᵀ
 pub(super) fn forward(scale: f32, queries: &Queries, keys: &Keys, scores: &mut Scores) {
     let lanes = scores.lanes();
-    gemm(scale, keys.matrix, queries.transposed, scores.values_mut(), lanes, false);
+    gemm(scale, keys.matrix, queries.transposed, Base::Zero, scores.values_mut(), lanes);
 }
 
 /// dQ += scale · dS · K and dK += scale · dSᵀ · Q
@@ -54,10 +54,10 @@ pub(super) fn backward(scale: f32, queries: &Queries, keys: &Keys, grad: &Scores
     let grad = matrix(grad);
     let width = pad(queries.width);
     if let Some(d_queries) = &mut into.queries {
-        gemm(scale, grad.transposed(), keys.rows, d_queries, width, true);
+        gemm(scale, grad.transposed(), keys.rows, Base::Sum, d_queries, width);
     }
     if let Some(d_keys) = &mut into.keys {
-        gemm(scale, grad, queries.rows, d_keys, width, true);
+        gemm(scale, grad, queries.rows, Base::Sum, d_keys, width);
     }
 }
 

@@ -2,17 +2,21 @@
 //!
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
-//! registers. Intrinsics are not needed, so there is one text to read and one to test.
+//! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
+//! text calls ([`Isa::exp`], [`Isa::turn_strip`], [`Isa::halves`]).
 
 mod exp;
 mod gemm;
+mod halves;
 mod lanes;
 mod turn;
 
-pub(crate) use exp::{exp, ln, tanh};
-pub(crate) use gemm::gemm;
+use half::f16;
+
+pub(crate) use exp::{ln, tanh};
+pub(crate) use gemm::{Base, gemm};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
-pub(crate) use turn::{SIDE, turn};
+pub(crate) use turn::turn;
 
 /// An instruction set, as far as portable code has to know it.
 pub(crate) trait Isa {
@@ -26,6 +30,27 @@ pub(crate) trait Isa {
     fn fma(a: f32, b: f32, c: f32) -> f32 {
         if Self::FMA { a.mul_add(b, c) } else { a * b + c }
     }
+
+    /// `e^x` of each number.
+    #[inline(always)]
+    fn exp(x: Lanes) -> Lanes
+    where
+        Self: Sized,
+    {
+        x.map(exp::exp::<Self>)
+    }
+
+    /// Turns sixteen rows of four numbers into four rows of sixteen.
+    #[inline(always)]
+    fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
+        turn::turn_squares(from, stride, to, to_stride);
+    }
+
+    /// Sixteen numbers of half precision.
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        halves::portable(halves)
+    }
 }
 
 /// 32 registers of 16 numbers.
@@ -35,7 +60,23 @@ pub(crate) struct Avx512;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx512 {
     const FMA: bool = true;
-    const TILE: (usize, usize) = (4, 4);
+    const TILE: (usize, usize) = (6, 4);
+
+    #[inline(always)]
+    fn exp(x: Lanes) -> Lanes {
+        exp::exp_avx512(x)
+    }
+
+    #[inline(always)]
+    fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
+        turn::turn_strip_avx512(from, stride, to, to_stride);
+    }
+
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        // SAFETY: `multiversion!` compiles for this set where `level` found it.
+        unsafe { halves::avx512(halves) }
+    }
 }
 
 /// 16 registers of 8 numbers.
@@ -45,7 +86,13 @@ pub(crate) struct Avx2;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx2 {
     const FMA: bool = true;
-    const TILE: (usize, usize) = (4, 1);
+    const TILE: (usize, usize) = (6, 1);
+
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        // SAFETY: `multiversion!` compiles for this set where `level` found it.
+        unsafe { halves::f16c(halves) }
+    }
 }
 
 /// What every processor of the target has.
@@ -86,9 +133,14 @@ fn detect(wanted: Option<String>) -> Level {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
     {
         Level::Avx512
-    } else if allowed("avx2") && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    } else if allowed("avx2")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+    {
         Level::Avx2
     } else {
         Level::Baseline
@@ -115,13 +167,13 @@ macro_rules! multiversion {
             fn generic<$isa: $crate::simd::Isa $(, $generic: $bound)*>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")]
             fn avx512<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
                 generic::<$crate::simd::Avx512 $(, $generic)*>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
                 generic::<$crate::simd::Avx2 $(, $generic)*>($($arg),*)
             }
