@@ -3,48 +3,36 @@
 use protocol::{Bias, Element, Layout, Mask, Normals, Prepared, Task, Work};
 use regard_kernel::probe::{Entropy, Probe, Pyramid, Received, TopKeys};
 use regard_kernel::{
-    Alibi, Attention, Causal, DenseBias, DenseMask, Documents, Gradients, KeyValueCache, Output, ScaledDot, SoftCap,
-    View, Window,
+    Alibi, Attention, Causal, DenseBias, DenseMask, Documents, Gradients, KeyValueCache, Output, Result, ScaledDot,
+    SoftCap, View, Window,
 };
 
 use crate::blocks::BlockMask;
+use crate::tensor::Tensor;
 
 /// An attention and its inputs.
 struct Ours {
-    work: Work,
+    task: Task,
     attention: Attention,
-    queries: Vec<f32>,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    grad_context: Vec<f32>,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    grad_context: Tensor,
     cache: Option<KeyValueCache>,
     output: Output,
     gradients: Option<Gradients>,
 }
 
 /// Makes a work ready, or says why it cannot be done.
-pub fn prepare(work: &Work, normals: &Normals) -> Result<Box<dyn Prepared>, String> {
-    if work.element != Element::F32 {
-        return Err(format!("no {:?}", work.element));
+pub fn prepare(work: &Work, normals: &Normals) -> std::result::Result<Box<dyn Prepared>, String> {
+    if work.task == Task::Decode && work.element != Element::F32 {
+        return Err(format!("no cache of {:?}", work.element));
     }
-    let attention = attention(work, normals).map_err(|error| error.to_string())?;
-    let take = |start, shape: [usize; 4]| normals.take(start, shape.iter().product());
-    let mut ours = Ours {
-        attention,
-        queries: take(Normals::QUERIES, work.query_shape()),
-        keys: take(Normals::KEYS, work.key_shape()),
-        values: take(Normals::VALUES, work.value_shape()),
-        grad_context: take(Normals::GRADIENT, work.context_shape()),
-        cache: None,
-        output: Output { context: Vec::new(), lse: Vec::new() },
-        gradients: None,
-        work: work.clone(),
-    };
-    ours.begin().map_err(|error| error.to_string())?;
+    let ours = Ours::new(work, normals).map_err(|error| error.to_string())?;
     Ok(Box::new(ours))
 }
 
-fn attention(work: &Work, normals: &Normals) -> regard_kernel::Result<Attention> {
+fn attention(work: &Work, normals: &Normals) -> Result<Attention> {
     let [queries, keys] = [work.queries, work.keys];
     let attention = Attention::new(ScaledDot::default());
     let attention = match work.mask {
@@ -71,53 +59,55 @@ fn attention(work: &Work, normals: &Normals) -> regard_kernel::Result<Attention>
 }
 
 impl Ours {
-    /// What is done once: filling the cache, and the forward pass where only what follows it is timed.
-    fn begin(&mut self) -> regard_kernel::Result<()> {
-        match self.work.task {
+    fn new(work: &Work, normals: &Normals) -> Result<Self> {
+        let tensor = |start, shape: [usize; 4], element| {
+            Tensor::new(normals.take(start, shape.iter().product()), shape, element, work.layout)
+        };
+        // Where keys and values are whole numbers, queries are not.
+        let element = if work.element == Element::Int8 { Element::F32 } else { work.element };
+        let mut ours = Self {
+            task: work.task,
+            attention: attention(work, normals)?,
+            queries: tensor(Normals::QUERIES, work.query_shape(), element),
+            keys: tensor(Normals::KEYS, work.key_shape(), work.element),
+            values: tensor(Normals::VALUES, work.value_shape(), work.element),
+            grad_context: tensor(Normals::GRADIENT, work.context_shape(), element),
+            cache: None,
+            output: Output { context: Vec::new(), lse: Vec::new() },
+            gradients: None,
+        };
+        match work.task {
             Task::Forward | Task::Train => {}
-            Task::Backward | Task::Observe => self.output = self.forward()?,
+            // Only what follows the forward pass is timed.
+            Task::Backward | Task::Observe => ours.output = ours.forward()?,
             Task::Decode => {
-                let [_, k, v] = self.inputs()?;
-                let [batch, key_heads, _, width] = k.shape();
-                let mut cache = KeyValueCache::new(batch, key_heads, width, v.shape()[3]);
+                let [_, k, v] = ours.inputs()?;
+                let mut cache = KeyValueCache::new(work.batch, work.key_heads, work.width, work.value_width);
                 cache.append(&k, &v)?;
-                self.cache = Some(cache);
-                (self.keys, self.values) = (Vec::new(), Vec::new());
+                ours.cache = Some(cache);
+                let nothing = || Tensor::new(Vec::new(), [0; 4], Element::F32, Layout::Heads);
+                (ours.keys, ours.values) = (nothing(), nothing());
             }
         }
-        Ok(())
+        Ok(ours)
     }
 
-    fn view<'a>(&self, data: &'a [f32], shape: [usize; 4]) -> regard_kernel::Result<View<'a>> {
-        let [_, heads, positions, features] = shape;
-        match self.work.layout {
-            Layout::Heads => View::new(data, shape),
-            Layout::Positions => {
-                View::strided(data, shape, [positions * heads * features, features, heads * features, 1])
-            }
-        }
+    fn inputs(&self) -> Result<[View<'_>; 3]> {
+        Ok([self.queries.view()?, self.keys.view()?, self.values.view()?])
     }
 
-    fn forward(&self) -> regard_kernel::Result<Output> {
+    fn forward(&self) -> Result<Output> {
         let [q, k, v] = self.inputs()?;
         self.attention.forward(&q, &k, &v)
     }
 
-    fn inputs(&self) -> regard_kernel::Result<[View<'_>; 3]> {
-        Ok([
-            self.view(&self.queries, self.work.query_shape())?,
-            self.view(&self.keys, self.work.key_shape())?,
-            self.view(&self.values, self.work.value_shape())?,
-        ])
-    }
-
-    fn backward(&self) -> regard_kernel::Result<Gradients> {
+    fn backward(&self) -> Result<Gradients> {
         let [q, k, v] = self.inputs()?;
-        let grad = self.view(&self.grad_context, self.work.context_shape())?;
-        self.attention.backward(&q, &k, &v, &self.output.context, &self.output.lse, &grad)
+        let grad_context = self.grad_context.view()?;
+        self.attention.backward(&q, &k, &v, &self.output.context, &self.output.lse, &grad_context)
     }
 
-    fn observe(&self) -> regard_kernel::Result<()> {
+    fn observe(&self) -> Result<()> {
         let [q, k, _] = self.inputs()?;
         let (mut entropy, mut top, mut received) = (Entropy::new(), TopKeys::new(8), Received::new());
         let mut pyramid = Pyramid::new(256)?;
@@ -125,21 +115,16 @@ impl Ours {
         self.attention.observe(&q, &k, &self.output.lse, probes)
     }
 
-    fn once(&mut self) -> regard_kernel::Result<()> {
-        match self.work.task {
-            Task::Forward => self.output = self.forward()?,
-            Task::Train => {
+    fn once(&mut self) -> Result<()> {
+        match (self.task, &self.cache) {
+            (Task::Decode, Some(cache)) => self.output = self.attention.decode(&self.queries.view()?, cache)?,
+            (Task::Forward | Task::Decode, _) => self.output = self.forward()?,
+            (Task::Train, _) => {
                 self.output = self.forward()?;
                 self.gradients = Some(self.backward()?);
             }
-            Task::Backward => self.gradients = Some(self.backward()?),
-            Task::Decode => {
-                let q = self.view(&self.queries, self.work.query_shape())?;
-                if let Some(cache) = &self.cache {
-                    self.output = self.attention.decode(&q, cache)?;
-                }
-            }
-            Task::Observe => self.observe()?,
+            (Task::Backward, _) => self.gradients = Some(self.backward()?),
+            (Task::Observe, _) => self.observe()?,
         }
         Ok(())
     }

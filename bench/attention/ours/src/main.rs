@@ -3,6 +3,7 @@
 mod blocks;
 mod contestant;
 mod machine;
+mod tensor;
 
 use serde_json::json;
 
