@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::forward::{rescale, stream};
+use crate::forward::{self, rescale, stream};
 use crate::normalize::Rows;
 use crate::pack;
 use crate::problem::{Problem, cut, run as run_tasks};
@@ -127,8 +127,12 @@ impl Store {
 /// Keys that one task sees; fixed, so that results do not depend on the number of threads.
 const SPAN: usize = 8 * KEY_BLOCK;
 
-/// As the forward pass, but the parts of a row may be computed by different threads and are joined in order.
+/// As the forward pass, but the parts of a row may be computed by different threads and are joined in order. A normalizer
+/// that must know all keys before it weighs any leaves nothing to be joined: then this is the forward pass.
 pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &mut [f32]) {
+    if problem.attention.normalizer.scan(&problem.shape, false).is_some() {
+        return forward::run(problem, values, context, lse);
+    }
     let Shape { batch, heads, keys, value_width, .. } = problem.shape;
     let units: Vec<(usize, Range<usize>)> =
         (0..batch * heads).flat_map(|unit| problem.shape.query_blocks().map(move |queries| (unit, queries))).collect();

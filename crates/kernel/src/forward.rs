@@ -6,6 +6,7 @@ use crate::mask::Visible;
 use crate::normalize::Rows;
 use crate::pack;
 use crate::problem::{Problem, Seen, cut, run as run_tasks};
+use crate::scan;
 use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
@@ -35,7 +36,8 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
     });
 }
 
-/// Streams some keys past a block of queries. `sum` becomes the context `[value feature][lane]`, yet to be scaled.
+/// Streams some keys past a block of queries; all of them if the normalizer scans. `sum` becomes the context
+/// `[value feature][lane]`, yet to be scaled.
 pub(crate) fn stream(
     problem: &Problem,
     values: &View,
@@ -53,6 +55,11 @@ pub(crate) fn stream(
         let source = problem.queries.matrix(batch, head).slice(queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count: queries.len(), width: query_width };
+        let limits = scan::limits(problem, batch, head, queries.clone(), &packed, false);
+        if let Some(limits) = &limits {
+            rows.reference = limits.scores;
+        }
+        problem.attention.normalizer.begin(&problem.shape, &mut rows);
         let values = values.matrix(batch, head / problem.shape.group());
         let mut first = true;
         for keys in blocks(keys, KEY_BLOCK) {
@@ -63,6 +70,9 @@ pub(crate) fn stream(
             }
             let mut scores = Scores::new(&tile, tile_scores);
             problem.scores(&tile, &packed, &seen, &mut scores);
+            if let Some(limits) = &limits {
+                problem.attention.normalizer.select(limits, &mut scores);
+            }
             problem.attention.normalizer.absorb(&mut scores, &mut rows);
             let base = if first { Base::Zero } else { Base::Scaled(&rows.rescale[..lanes]) };
             first = false;

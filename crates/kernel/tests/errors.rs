@@ -3,8 +3,8 @@
 use regard_kernel::probe::{Pyramid, TopKeys, Weights};
 use regard_kernel::rows::{self, LinearCrossEntropy};
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Cosine, DenseBias, DenseMask, Documents, KeyMask, KeyValueCache, Padding,
-    RelativeBuckets, Result, SoftCap, Softmax, View, dropout,
+    Additive, Alibi, Attention, Bilinear, Blocks, Cosine, DenseBias, DenseMask, Dilated, Documents, Global, KeyMask,
+    KeyValueCache, Padding, Prefix, RelativeBuckets, Result, Sigmoid, SoftCap, Softmax, TopK, View, dropout,
 };
 
 #[track_caller]
@@ -98,6 +98,24 @@ fn modifiers() {
         run(plain().mask(Documents::new([0, 2]).unwrap())),
         "query offsets: an end at 2 given, the length, 3 expected",
     );
+    refused(run(plain().mask(Prefix::new([4]))), "prefix: length 4 given, at most 3 keys expected");
+    refused(Dilated::new(None, None, 0), "dilation: 0 given, a step of at least 1 expected");
+    refused(run(plain().mask(Global::new([0, 3]))), "global positions: key 3 given, less than 3 keys expected");
+    refused(
+        run(plain().mask(Global::batches([vec![], vec![0]]))),
+        "global positions: 2 lists given, 1, or one for each of 1 batches expected",
+    );
+    refused(
+        run(plain().mask(Blocks::new([1, 1, 2, 3], |_, _, _, _| true).unwrap())),
+        "blocks: [1, 1, 2, 3] given, [1 or 1, 4 or 1, 3, 3] expected",
+    );
+    refused(Blocks::from_layout(&[true], [1, 1, 3, 3], 0), "side of a block: 0 given, at least 1 expected");
+    refused(
+        Blocks::from_layout(&[true; 3], [1, 1, 5, 3], 3),
+        "layout of blocks: 3 booleans given, the product of [1, 1, 2, 1] expected",
+    );
+    let endless = Blocks::new([1, 1, usize::MAX, usize::MAX], |_, _, _, _| true).unwrap_err();
+    assert!(endless.to_string().ends_with("so few that they fit into memory expected"));
     refused(
         run(plain().bias(DenseBias::new([0.0; 4], [1, 2, 1, 2]).unwrap())),
         "dense bias: [1, 2, 1, 2] given, [1, 4, 3, 3], or 1 instead of any expected",
@@ -120,6 +138,8 @@ fn modifiers() {
         run(plain().normalizer(Softmax::default().sink([0.0; 3]))),
         "softmax sink: 3 logits given, one for each of 4 heads expected",
     );
+    refused(TopK::new(0), "k of the strongest keys: 0 given, at least 1 expected");
+    refused(Sigmoid::new(f32::INFINITY), "sigmoid bias: inf given, a finite number expected");
     refused(
         run(Attention::new(Cosine::new([1.0; 3]))),
         "tau: 3 numbers given, 1 for all heads or 4 for 4 heads expected",

@@ -41,6 +41,30 @@ impl TileGradient<'_> {
 
     /// Computes a tile, or nothing if it is hidden.
     pub(super) fn compute(&mut self, inputs: &Inputs, block: &QueryBlock, tile: &Tile) -> Option<Parts<'_>> {
+        let (mut parts, dropped) = self.of_weights(inputs, block, tile)?;
+        let Parts { stages, weights, grad, seen } = &mut parts;
+        inputs.problem.attention.normalizer.backward(weights, &block.inner, grad);
+
+        if let Some(mask) = dropped {
+            weights.zip(&mask, |weight, scale| weight * scale);
+        }
+        if let Seen::Some(visible) = seen {
+            // Nothing that a query cannot see may speak in its gradients, not even as 0 · NaN.
+            for hidden in stages.iter_mut().chain([weights, grad]) {
+                visible.hide(hidden, 0.0);
+            }
+        }
+        Some(parts)
+    }
+
+    /// As [`compute`](TileGradient::compute), but with the gradient of the weights and the weights before dropout. Hidden
+    /// pairs have the weight 0 and any gradient. Also what dropout multiplies the weights with.
+    pub(super) fn of_weights(
+        &mut self,
+        inputs: &Inputs,
+        block: &QueryBlock,
+        tile: &Tile,
+    ) -> Option<(Parts<'_>, Option<Scores<'_>>)> {
         let problem = inputs.problem;
         let attention = problem.attention;
         let seen = problem.seen(tile);
@@ -61,6 +85,9 @@ impl TileGradient<'_> {
         if let Seen::Some(visible) = &seen {
             visible.hide(&mut weights, f32::NEG_INFINITY);
         }
+        if let Some(limits) = &block.limits {
+            attention.normalizer.select(limits, &mut weights);
+        }
         attention.normalizer.weights(&block.lse, &mut weights);
 
         let mut grad = Scores::new(tile, self.grad);
@@ -73,17 +100,6 @@ impl TileGradient<'_> {
             grad.zip(&mask, |grad, scale| grad * scale);
             mask
         });
-        attention.normalizer.backward(&weights, &block.inner, &mut grad);
-
-        if let Some(mask) = mask {
-            weights.zip(&mask, |weight, scale| weight * scale);
-        }
-        if let Seen::Some(visible) = &seen {
-            // Nothing that a query cannot see may speak in its gradients, not even as 0 · NaN.
-            for hidden in stages.iter_mut().chain([&mut weights, &mut grad]) {
-                visible.hide(hidden, 0.0);
-            }
-        }
-        Some(Parts { stages, weights, grad, seen })
+        Some((Parts { stages, weights, grad, seen }, mask))
     }
 }

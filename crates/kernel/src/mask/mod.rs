@@ -4,11 +4,16 @@
 //! computed) or [`Coverage::Full`] (nothing is hidden in it); otherwise it fills [`Visible`], one bit a pair, on which
 //! `&`, `|` and `!` are one machine instruction for 64 queries.
 
+mod blocks;
 mod causal;
 mod dense;
+mod dilated;
 mod documents;
+mod global;
 mod operators;
 mod padding;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,11 +23,14 @@ use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, Shape, Tile};
 use crate::simd::{LANES, multiversion};
 
+pub use blocks::Blocks;
 pub use causal::{Causal, Corner, Window};
 pub use dense::{DenseMask, KeyMask};
+pub use dilated::Dilated;
 pub use documents::Documents;
+pub use global::Global;
 pub use operators::{And, Not, Or, SharedMask};
-pub use padding::Padding;
+pub use padding::{Padding, Prefix};
 
 /// What a mask leaves of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,83 +1,10 @@
-//! Normalizers: how scores become weights.
-//!
-//! A normalizer sees a row of scores in pieces, from the first key to the last, and keeps what it must know in
-//! [`Rows`]. What it leaves behind for each row is one number, the log-sum-exp, from which any weight can be made again.
+//! The softmax, streamed: Milakov and Gimelshein 2018 (arXiv:1805.02867).
 
-use std::fmt::Debug;
-
+use super::{Normalizer, Rows};
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape};
 use crate::simd::{Isa, LANES, Lanes, multiversion};
 use crate::{Error, Result};
-
-/// What is known about each row (query) of a block while its keys stream by.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    /// How many rows there are; what follows is meaningless after them.
-    pub count: usize,
-    /// The number that exponents are taken relative to: the greatest score so far.
-    pub reference: [f32; QUERY_BLOCK],
-    /// The sum of all weights so far, relative to the reference.
-    pub total: [f32; QUERY_BLOCK],
-    /// What the context summed so far must be multiplied with, since the reference has moved.
-    pub rescale: [f32; QUERY_BLOCK],
-    /// Once finished: what the context is multiplied with, usually 1 / total.
-    pub scale: [f32; QUERY_BLOCK],
-    /// Once finished: the row's log-sum-exp.
-    pub lse: [f32; QUERY_BLOCK],
-}
-
-impl Rows {
-    /// Rows that have seen nothing.
-    pub(crate) fn new(count: usize) -> Self {
-        Self {
-            count,
-            reference: [f32::NEG_INFINITY; QUERY_BLOCK],
-            total: [0.0; QUERY_BLOCK],
-            rescale: [0.0; QUERY_BLOCK],
-            scale: [0.0; QUERY_BLOCK],
-            lse: [f32::NEG_INFINITY; QUERY_BLOCK],
-        }
-    }
-}
-
-/// How scores become weights.
-pub trait Normalizer: Debug + Send + Sync {
-    /// Refuses a problem whose sizes do not fit.
-    ///
-    /// # Errors
-    /// If the normalizer was made for other sizes.
-    fn check(&self, shape: &Shape) -> Result<()> {
-        let _ = shape;
-        Ok(())
-    }
-
-    /// Replaces scores (−∞ where hidden) by weights relative to `rows.reference`, which may move, and adds them up.
-    fn absorb(&self, scores: &mut Scores, rows: &mut Rows);
-
-    /// Joins what another part of the keys left. Afterwards the context so far is to be multiplied with
-    /// `rows.rescale`, that of the other part with `other.rescale`.
-    fn merge(&self, rows: &mut Rows, other: &mut Rows);
-
-    /// All keys were seen: sets `rows.scale` and `rows.lse`.
-    fn finish(&self, head: usize, rows: &mut Rows);
-
-    /// Replaces scores (−∞ where hidden) by weights, given each row's log-sum-exp.
-    fn weights(&self, lse: &[f32; QUERY_BLOCK], scores: &mut Scores);
-
-    /// Replaces the gradient of the weights by that of the scores. `inner[i]` is Σ_j weight_ij · gradient_ij.
-    fn backward(&self, weights: &Scores, inner: &[f32; QUERY_BLOCK], grad: &mut Scores);
-
-    /// The learned numbers, flat.
-    fn parameters(&self) -> &[f32] {
-        &[]
-    }
-
-    /// Adds the gradient of the parameters that a row causes.
-    fn backward_parameters(&self, head: usize, lse: f32, inner: f32, parameters: &mut [f32]) {
-        let _ = (head, lse, inner, parameters);
-    }
-}
 
 /// `a_ij = exp(e_ij / T - lse_i)`, with an optional sink: one more logit a head that takes weight and gives no value.
 ///
