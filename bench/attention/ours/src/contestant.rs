@@ -3,11 +3,10 @@
 use protocol::{Bias, Element, Layout, Mask, Normals, Prepared, Task, Work};
 use regard_kernel::probe::{Entropy, Probe, Pyramid, Received, TopKeys};
 use regard_kernel::{
-    Alibi, Attention, Causal, DenseBias, DenseMask, Documents, Gradients, KeyValueCache, Output, Result, ScaledDot,
-    SoftCap, View, Window,
+    Alibi, Attention, Blocks, Causal, DenseBias, DenseMask, Documents, Gradients, KeyValueCache, Output, Result,
+    ScaledDot, SoftCap, View, Window,
 };
 
-use crate::blocks::BlockMask;
 use crate::tensor::Tensor;
 
 /// An attention and its inputs.
@@ -44,7 +43,7 @@ fn attention(work: &Work, normals: &Normals) -> Result<Attention> {
             attention.mask(Documents::new(offsets)?)
         }
         Mask::Blocks(size) => {
-            attention.mask(BlockMask { seen: work.blocks(size, normals), columns: keys.div_ceil(size), size })
+            attention.mask(Blocks::from_layout(&work.blocks(size, normals), [1, 1, queries, keys], size)?)
         }
         Mask::Dense => attention.mask(DenseMask::new(&work.pairs(normals), [1, 1, queries, keys])?),
     };

@@ -1,6 +1,5 @@
 //! Regard's kernel as a contestant, and the measurements of the machine that speeds are compared with.
 
-mod blocks;
 mod contestant;
 mod machine;
 mod tensor;
