@@ -56,7 +56,7 @@ fn best(mut run: impl FnMut() -> Result<()>) -> Result<f64> {
 
 /// Attention as it is written on a blackboard: all scores, then all weights, then all contexts.
 fn unfused(q: &View, k: &View, v: &View, [units, length, width]: [usize; 3]) -> Vec<f32> {
-    let [q, k, v] = [q, k, v].map(View::data);
+    let [q, k, v] = [q, k, v].map(|x| x.data::<f32>().expect("single precision"));
     let mut context = vec![0.0; units * length * width];
     context.par_chunks_mut(length * width).enumerate().for_each(|(unit, context)| {
         let part = unit * length * width..(unit + 1) * length * width;

@@ -23,13 +23,14 @@ use std::iter::once;
 use std::ops::Range;
 
 use crate::attention::Gradients;
+use crate::pack;
 use crate::problem::{Problem, cut, run as run_tasks};
 use crate::scan::AllLimits;
+use crate::score::{Keys, ScoreGradients};
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, blocks};
 use crate::simd::pad;
 use crate::view::View;
-use crate::{pack, score::ScoreGradients};
 use block::{QueryBlock, with_panel};
 use parameters::Layout;
 use tile::TileGradient;
@@ -144,7 +145,11 @@ fn cover(
     let key_head = heads.start / problem.shape.group();
     let Pass { queries: mut d_queries, keys: d_keys, values: d_values, parameters } = pass;
     scratch::with([keys.len() * pad(key_width)], |[key_rows]| {
-        pack::finite_rows(problem.keys.matrix(batch, key_head).slice(keys.clone()), key_rows);
+        let source = problem.keys.matrix(batch, key_head);
+        for (block, rows) in blocks(keys.clone(), KEY_BLOCK).zip(key_rows.chunks_mut(KEY_BLOCK * pad(key_width).max(1)))
+        {
+            source.slice(block).with(|block| pack::finite_rows(block, rows));
+        }
         with_panel(d_keys, keys.len(), key_width, |mut d_keys| {
             with_panel(d_values, keys.len(), value_width, |mut d_values| {
                 for head in heads {
@@ -215,21 +220,23 @@ fn query_block(
                         bias.backward(&tile, &parts.stages[i + 1], &mut parts.grad, parameters);
                     }
                     let panel = rows.start * key_width..rows.end * key_width;
-                    let mut tile_keys = problem.tile_keys(&tile);
-                    tile_keys.rows = &panels.key_rows[panel.clone()];
+                    let rows = &panels.key_rows[panel.clone()];
                     let mut into = ScoreGradients {
                         queries: d_queries.as_deref_mut(),
                         keys: panels.d_keys.as_deref_mut().map(|d_keys| &mut d_keys[panel]),
                         parameters: &mut parameters[layout.score()],
                     };
-                    attention.score.backward(
-                        &tile,
-                        &block.queries,
-                        &tile_keys,
-                        &parts.stages[0],
-                        &parts.grad,
-                        &mut into,
-                    );
+                    problem.with_keys(&tile, |keys| {
+                        let keys = Keys { rows, ..*keys };
+                        attention.score.backward(
+                            &tile,
+                            &block.queries,
+                            &keys,
+                            &parts.stages[0],
+                            &parts.grad,
+                            &mut into,
+                        );
+                    });
                 }
             });
         });

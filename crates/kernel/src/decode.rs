@@ -95,7 +95,7 @@ impl Store {
             let start = (unit * self.capacity + self.len) * self.width;
             let to = &mut self.data[start..start + added * self.width];
             for (i, to) in to.chunks_exact_mut(self.width.max(1)).enumerate() {
-                to.iter_mut().enumerate().for_each(|(f, x)| *x = from.get(i, f));
+                from.slice(i..i + 1).with(|row| to.iter_mut().enumerate().for_each(|(f, x)| *x = row.get(0, f)));
             }
         }
         self.len += added;

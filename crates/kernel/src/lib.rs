@@ -59,6 +59,8 @@
 //!
 //! # Numbers
 //!
+//! - Queries, keys and values are `f32`, `f16`, `bf16`, or whole numbers of 8 bits with a scale for each row; each may be of
+//!   another type. They are read where they lie and widened a tile at a time; sums and results are `f32`.
 //! - Query heads may be a multiple of key heads; the width of values may differ from that of keys; any length, 0 and 1
 //!   included; any strides.
 //! - A query that sees no key gets zeros, `lse = −∞` and no gradient. What hides behind a mask cannot leak, not even a NaN;
@@ -71,6 +73,7 @@ mod backward;
 pub mod bias;
 mod decode;
 pub mod dropout;
+mod element;
 mod error;
 mod forward;
 pub mod mask;
@@ -85,12 +88,15 @@ mod scores;
 mod scratch;
 mod shape;
 mod simd;
+mod stored;
 mod view;
 
 pub use attention::{Attention, Gradients, Output};
 pub use bias::{Alibi, Bias, DenseBias, RelativeBuckets, SoftCap};
 pub use decode::KeyValueCache;
+pub use element::Element;
 pub use error::{Error, Result};
+pub use half::{bf16, f16};
 pub use mask::{
     Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
 };

@@ -65,20 +65,20 @@ impl<'a> Problem<'a> {
             Coverage::Mixed => {
                 let mut visible = Visible::none(tile);
                 mask.fill(tile, &mut visible);
-                Seen::Some(visible)
+                Seen::Some(visible.close())
             }
         }
     }
 
-    /// The tile's keys where they lie.
-    pub(crate) fn tile_keys(&self, tile: &Tile) -> Keys<'a> {
-        let matrix = self.keys.matrix(tile.batch, tile.head / self.shape.group());
-        Keys { matrix: matrix.slice(tile.keys.clone()), rows: &[] }
+    /// Calls `f` with the tile's keys.
+    pub(crate) fn with_keys<R>(&self, tile: &Tile, f: impl FnOnce(&Keys) -> R) -> R {
+        let keys = self.keys.matrix(tile.batch, tile.head / self.shape.group()).slice(tile.keys.clone());
+        keys.with(|matrix| f(&Keys { matrix, rows: &[] }))
     }
 
     /// Scores with biases, −∞ where hidden.
     pub(crate) fn scores(&self, tile: &Tile, queries: &Queries, seen: &Seen, scores: &mut Scores) {
-        self.attention.score.forward(tile, queries, &self.tile_keys(tile), scores);
+        self.with_keys(tile, |keys| self.attention.score.forward(tile, queries, keys, scores));
         for bias in &self.attention.biases {
             bias.add(tile, scores);
         }

@@ -31,7 +31,7 @@ pub(crate) fn limits(
                 if matches!(seen, Seen::Nothing) {
                     continue;
                 }
-                let mut scores = Scores::new(&tile, buffer);
+                let mut scores = Scores::of(&tile, &seen, buffer);
                 problem.scores(&tile, packed, &seen, &mut scores);
                 scan.tile(&scores);
             }
@@ -62,7 +62,8 @@ impl AllLimits {
         run_tasks(problem.work(), tasks, |(((unit, queries), scores), keys)| {
             let (batch, head, count) = (unit / heads, unit % heads, queries.len());
             scratch::with([query_width * pad(count)], |[transposed]| {
-                pack::transpose(problem.queries.matrix(batch, head).slice(queries.clone()), transposed);
+                let source = problem.queries.matrix(batch, head).slice(queries.clone());
+                source.with(|source| pack::transpose(source, transposed));
                 let packed = Queries { transposed, rows: &[], count, width: query_width };
                 if let Some(limits) = limits(problem, batch, head, queries, &packed, true) {
                     scores.copy_from_slice(&limits.scores[..count]);

@@ -19,7 +19,7 @@ fn refused<T>(result: Result<T>, message: &str) {
 fn views() {
     refused(View::new(&[0.0; 5], [1, 1, 2, 3]), "data: 5 numbers given, the product of [1, 1, 2, 3] expected");
     refused(
-        View::new(&[], [usize::MAX, 2, 2, 3]),
+        View::new::<f32>(&[], [usize::MAX, 2, 2, 3]),
         &format!("data: 0 numbers given, the product of [{}, 2, 2, 3] expected", usize::MAX),
     );
     refused(
@@ -29,7 +29,16 @@ fn views() {
     let overflow = View::strided(&[0.0; 5], [1, 1, 3, 3], [0, 0, usize::MAX, 1]);
     assert!(overflow.is_err());
     assert!(View::strided(&[1.0], [2, 3, 4, 5], [0; 4]).is_ok());
-    assert!(View::strided(&[], [2, 0, 4, 5], [9; 4]).is_ok());
+    assert!(View::strided::<f32>(&[], [2, 0, 4, 5], [9; 4]).is_ok());
+    refused(
+        View::quantized(&[0; 6], &[0.0; 3], [1, 1, 2, 3]),
+        "scales: 3 numbers given, the product of [1, 1, 2] expected",
+    );
+    refused(
+        View::quantized_strided(&[0; 6], &[0.0; 2], [1, 1, 2, 3], [0, 0, 3, 1], [0, 0, 2]),
+        "scales: 2 numbers given, enough for the shape [1, 1, 2] with the strides [0, 0, 2] expected",
+    );
+    assert!(View::quantized(&[0; 6], &[0.0; 2], [1, 1, 2, 3]).is_ok());
 }
 
 #[test]

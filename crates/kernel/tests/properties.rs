@@ -267,7 +267,7 @@ fn decoding_is_the_forward_pass() {
         let mut cache = KeyValueCache::new(2, 2, 12, 12);
         for start in (0..keys).step_by(37) {
             let length = 37.min(keys - start);
-            let part = |x: &View<'_>| x.data()[start * 12..].to_vec();
+            let part = |x: &View<'_>| x.data::<f32>().unwrap()[start * 12..].to_vec();
             let (k_part, v_part) = (part(&k), part(&v));
             let shape = [2, 2, length, 12];
             let strides = [2 * keys * 12, keys * 12, 12, 1];

@@ -12,7 +12,7 @@ use crate::problem::{Problem, Seen};
 use crate::score::{Queries, dot};
 use crate::scratch;
 use crate::shape::{QUERY_BLOCK, Shape, Tile};
-use crate::simd::{Base, gemm, pad};
+use crate::simd::pad;
 use crate::view::Matrix;
 
 /// Some queries of a head, and the gradient of their context.
@@ -43,25 +43,27 @@ impl QueryBlock<'_> {
         let sizes = [query_width * lanes, pad(query_width) * count, value_width * lanes, pad(value_width) * count];
         scratch::with(sizes, |[transposed, rows, grad_transposed, grad_rows]| {
             let source = inputs.problem.queries.matrix(batch, head).slice(range.clone());
-            pack::transpose(source, transposed);
-            pack::finite_rows(source, rows);
-            let grad = inputs.grad.matrix(batch, head).slice(range.clone());
-            pack::transpose(grad, grad_transposed);
-            let finite = pack::finite_rows(grad, grad_rows);
-
+            source.with(|source| {
+                pack::transpose(source, transposed);
+                pack::finite_rows(source, rows);
+            });
             let first = (batch * heads + head) * queries + range.start;
             let context = &inputs.context[first * value_width..][..count * value_width];
             let mut lse = [f32::INFINITY; QUERY_BLOCK];
             lse[..count].copy_from_slice(&inputs.lse[first..][..count]);
             let mut inner = [0.0; QUERY_BLOCK];
-            match &inputs.gathered {
-                Some(gathered) => inner[..count].copy_from_slice(&gathered[first..][..count]),
-                // A row that saw nothing has the context 0, and no gradient whatever is given for it.
-                None => pack::row_products(grad, context, &mut inner[..count]),
-            }
-            let limits = inputs.limits.as_ref().map(|limits| limits.of(first..first + count));
             let queries = Queries { transposed, rows, count, width: query_width };
-            f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, limits, inner, head });
+            let limits = inputs.limits.as_ref().map(|limits| limits.of(first..first + count));
+            inputs.grad.matrix(batch, head).slice(range.clone()).with(|grad| {
+                pack::transpose(grad, grad_transposed);
+                let finite = pack::finite_rows(grad, grad_rows);
+                match &inputs.gathered {
+                    Some(gathered) => inner[..count].copy_from_slice(&gathered[first..][..count]),
+                    // A row that saw nothing has the context 0, and no gradient whatever is given for it.
+                    None => pack::row_products(grad, context, &mut inner[..count]),
+                }
+                f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, limits, inner, head });
+            });
         });
     }
 
@@ -76,7 +78,7 @@ impl QueryBlock<'_> {
     /// dV += (P ∘ D)ᵀ dC, in which a gradient never meets the weight 0 of a key that its query cannot see.
     pub(super) fn add_values(&self, parts: &Parts, tile: &Tile, d_values: &mut [f32]) {
         let width = self.grad.columns;
-        gemm(1.0, dot::matrix(&parts.weights), self.grad_rows, Base::Sum, d_values, pad(width));
+        dot::add_to_keys(1.0, &parts.weights, self.grad_rows, d_values, pad(width));
         if !self.finite {
             let sees = |query, key| match &parts.seen {
                 Seen::Some(visible) => Visible::get(visible, query, key),

@@ -3,16 +3,19 @@
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
 //! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
-//! text calls ([`Isa::exp`], [`Isa::above`], [`Isa::turn_strip`]).
+//! text calls ([`Isa::exp`], [`Isa::above`], [`Isa::turn_strip`], [`Isa::halves`]).
 
 mod above;
 mod exp;
 mod gemm;
+mod halves;
 mod lanes;
 mod turn;
 
+use half::f16;
+
 pub(crate) use exp::{ln, tanh};
-pub(crate) use gemm::{Base, gemm};
+pub(crate) use gemm::{Base, gemm, gemm_part};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
 pub(crate) use turn::turn;
 
@@ -49,6 +52,12 @@ pub(crate) trait Isa {
     fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
         turn::turn_squares(from, stride, to, to_stride);
     }
+
+    /// Sixteen numbers of half precision.
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        halves::portable(halves)
+    }
 }
 
 /// 32 registers of 16 numbers.
@@ -74,6 +83,12 @@ impl Isa for Avx512 {
     fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
         turn::turn_strip_avx512(from, stride, to, to_stride);
     }
+
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        // SAFETY: `multiversion!` compiles for this set where `level` found it.
+        unsafe { halves::avx512(halves) }
+    }
 }
 
 /// 16 registers of 8 numbers.
@@ -88,6 +103,12 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn above(x: Lanes, y: Lanes) -> u16 {
         above::above_avx2(x, y)
+    }
+
+    #[inline(always)]
+    fn halves(halves: &[f16; LANES]) -> Lanes {
+        // SAFETY: `multiversion!` compiles for this set where `level` found it.
+        unsafe { halves::f16c(halves) }
     }
 }
 
@@ -129,9 +150,14 @@ fn detect(wanted: Option<String>) -> Level {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
     {
         Level::Avx512
-    } else if allowed("avx2") && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    } else if allowed("avx2")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+    {
         Level::Avx2
     } else {
         Level::Baseline
@@ -158,13 +184,13 @@ macro_rules! multiversion {
             fn generic<$isa: $crate::simd::Isa $(, $generic: $bound)*>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")]
             fn avx512<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
                 generic::<$crate::simd::Avx512 $(, $generic)*>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
+            #[target_feature(enable = "avx2,fma,f16c")]
             fn avx2<$($generic: $bound),*>($($arg: $ty),*) $(-> $ret)? {
                 generic::<$crate::simd::Avx2 $(, $generic)*>($($arg),*)
             }

@@ -1,0 +1,144 @@
+//! A matrix of any element, and how it becomes one of single precision.
+
+use std::ops::Range;
+
+use half::bf16;
+
+use crate::element::Data;
+use crate::scratch;
+use crate::simd::{LANES, Lanes, multiversion, pad};
+use crate::view::Matrix;
+
+/// A borrowed strided matrix of any element. Its maker keeps every index inside the data, or leaves a side empty.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored<'a> {
+    pub(crate) data: Data<'a>,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) column_stride: usize,
+    /// From the scale of one row to that of the next, if there are scales.
+    pub(crate) scale_stride: usize,
+}
+
+impl<'a> Stored<'a> {
+    /// Some of the rows.
+    pub(crate) fn slice(self, rows: Range<usize>) -> Self {
+        let data = self.data.skip(rows.start * self.row_stride, rows.start * self.scale_stride);
+        Self { data, rows: rows.len(), ..self }
+    }
+
+    /// Calls `f` with the matrix in single precision: where it lies, or else widened for as long as `f` runs.
+    #[inline]
+    pub(crate) fn with<R>(self, f: impl FnOnce(Matrix) -> R) -> R {
+        let Self { rows, columns, row_stride, column_stride, .. } = self;
+        if let Data::F32(data) = self.data {
+            return f(Matrix { data, rows, columns, row_stride, column_stride });
+        }
+        scratch::with([rows * pad(columns)], |[memory]| {
+            widen(self, memory);
+            f(Matrix::panel(memory, rows, columns, pad(columns)))
+        })
+    }
+
+    /// Whether every index lies inside the data.
+    fn in_bounds(&self) -> bool {
+        self.rows == 0
+            || self.columns == 0
+            || (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride < self.data.len()
+    }
+}
+
+multiversion! {
+    /// Copies a matrix to `[row][column]` in single precision, rows padded with 0 to whole vectors.
+    pub(crate) fn widen<I>(from: Stored<'_>, to: &mut [f32]) {
+        assert!(from.in_bounds());
+        match from.data {
+            Data::F32(x) => widen_rows(&from, x, to, |x, _| Lanes(x)),
+            Data::F16(x) => widen_rows(&from, x, to, |x, _| I::halves(&x)),
+            Data::BF16(x) => widen_rows(&from, x, to, |x, _| brains(x)),
+            Data::I8(x, scales) => widen_rows(&from, x, to, |x, row| {
+                let scale = Lanes::splat(scales[row * from.scale_stride]);
+                wholes(x).zip(scale, |x, scale| x * scale)
+            }),
+        }
+    }
+}
+
+/// Widens a vector at a time: `lanes` is given sixteen numbers and their row.
+#[inline(always)]
+fn widen_rows<T: Copy + Default>(
+    from: &Stored,
+    numbers: &[T],
+    to: &mut [f32],
+    lanes: impl Fn([T; LANES], usize) -> Lanes,
+) {
+    let (columns, padded) = (from.columns, pad(from.columns));
+    if columns == 0 {
+        return;
+    }
+    let whole = if from.column_stride == 1 { columns - columns % LANES } else { 0 };
+    for (row, to) in to.chunks_exact_mut(padded).take(from.rows).enumerate() {
+        let numbers = numbers[row * from.row_stride..][..whole].as_chunks().0;
+        for (numbers, to) in numbers.iter().zip(to.as_chunks_mut().0) {
+            *to = lanes(*numbers, row).0;
+        }
+    }
+    if whole == columns {
+        return;
+    }
+    // A loop of its own, which leaves the registers of the first one alone.
+    for (row, to) in to.chunks_exact_mut(padded).take(from.rows).enumerate() {
+        for (part, to) in to[whole..].as_chunks_mut().0.iter_mut().enumerate() {
+            let first = whole + part * LANES;
+            let mut some = [T::default(); LANES];
+            for (i, x) in some.iter_mut().enumerate().take(columns - first) {
+                *x = numbers[row * from.row_stride + (first + i) * from.column_stride];
+            }
+            *to = lanes(some, row).0;
+        }
+    }
+}
+
+/// A brain float is the upper half of a single.
+#[inline(always)]
+fn brains(x: [bf16; LANES]) -> Lanes {
+    Lanes(x.map(|x| f32::from_bits(u32::from(x.to_bits()) << 16)))
+}
+
+#[inline(always)]
+fn wholes(x: [i8; LANES]) -> Lanes {
+    Lanes(x.map(f32::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+
+    fn widened(data: Data, columns: usize) -> Vec<f32> {
+        let matrix = Stored { data, rows: 1, columns, row_stride: columns, column_stride: 1, scale_stride: 1 };
+        matrix.with(|matrix| (0..columns).map(|column| matrix.get(0, column)).collect())
+    }
+
+    #[test]
+    fn every_half_is_widened_exactly() {
+        let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+        for (x, half) in widened(Data::F16(&halves), halves.len()).iter().zip(&halves) {
+            assert!(x.to_bits() == half.to_f32().to_bits() || x.is_nan() && half.is_nan(), "{half:?} became {x}");
+        }
+        let brains: Vec<bf16> = (0..=u16::MAX).map(bf16::from_bits).collect();
+        for (x, brain) in widened(Data::BF16(&brains), brains.len()).iter().zip(&brains) {
+            assert!(x.to_bits() == brain.to_f32().to_bits() || x.is_nan() && brain.is_nan(), "{brain:?} became {x}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_scaled() {
+        let numbers: Vec<i8> = (i8::MIN..=i8::MAX).collect();
+        for (x, number) in widened(Data::I8(&numbers, &[0.25]), numbers.len()).iter().zip(&numbers) {
+            assert_eq!(*x, f32::from(*number) * 0.25);
+        }
+    }
+}
