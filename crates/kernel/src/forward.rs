@@ -110,7 +110,7 @@ fn add_seen(values: Matrix, weights: &Scores, visible: &Visible, tile: &Tile, su
 }
 
 /// Whether no number of a matrix is infinite or NaN.
-fn finite(matrix: Matrix) -> bool {
+pub(crate) fn finite(matrix: Matrix) -> bool {
     (0..matrix.rows).all(|row| {
         if matrix.column_stride == 1 {
             pack::finite(&matrix.data[row * matrix.row_stride..][..matrix.columns])

@@ -4,6 +4,7 @@
 //! [`Rows`]. What it leaves behind for each row is one number, the log-sum-exp, from which any weight can be made again.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape};
@@ -38,6 +39,21 @@ impl Rows {
             scale: [0.0; QUERY_BLOCK],
             lse: [f32::NEG_INFINITY; QUERY_BLOCK],
         }
+    }
+
+    /// Some of the rows.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        let mut part = Self::new(range.len());
+        for (to, from) in [
+            (&mut part.reference, &self.reference),
+            (&mut part.total, &self.total),
+            (&mut part.rescale, &self.rescale),
+            (&mut part.scale, &self.scale),
+            (&mut part.lse, &self.lse),
+        ] {
+            to[..range.len()].copy_from_slice(&from[range.clone()]);
+        }
+        part
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
-//! registers. Intrinsics are needed for half precision only, so there is one text to read and one to test.
+//! registers. Intrinsics are needed for half precision and sums over lanes only, so there is one text to read and one to
+//! test.
 
 mod exp;
 mod gemm;
 mod halves;
 mod lanes;
+mod sums;
 mod turn;
 
 use half::f16;
@@ -35,6 +37,12 @@ pub(crate) trait Isa {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         halves::portable(halves)
     }
+
+    /// The sum over the lanes of each vector.
+    #[inline(always)]
+    fn sums(vectors: &[Lanes; 4]) -> [f32; 4] {
+        sums::four(vectors)
+    }
 }
 
 /// 32 registers of 16 numbers.
@@ -50,6 +58,12 @@ impl Isa for Avx512 {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         // SAFETY: `multiversion!` compiles for this set where `level` found it.
         unsafe { halves::avx512(halves) }
+    }
+
+    #[inline(always)]
+    fn sums(vectors: &[Lanes; 4]) -> [f32; 4] {
+        // SAFETY: as above.
+        unsafe { sums::avx512(vectors) }
     }
 }
 
