@@ -54,12 +54,6 @@ impl<'a> Stored<'a> {
         })
     }
 
-    /// What the numbers of a row are to be multiplied with; 1 if there are no scales.
-    #[inline(always)]
-    pub(crate) fn scale(&self, row: usize) -> f32 {
-        if let Data::I8(_, scales) = self.data { scales[row * self.scale_stride] } else { 1.0 }
-    }
-
     /// Whether every index lies inside the data.
     pub(crate) fn in_bounds(&self) -> bool {
         self.rows == 0

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::mask::{Visible, low_bits};
+use crate::mask::{Coverage, Visible, low_bits};
 use crate::problem::{Problem, Seen};
 use crate::scores::Scores;
-use crate::shape::{QUERY_BLOCK, Shape, Tile, blocks};
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile, blocks};
 
 /// Some queries of some heads that share a key head, at most [`QUERY_BLOCK`] rows in all. A head's queries follow those of
 /// the head before.
@@ -63,6 +63,17 @@ impl Block {
             f(i, &tile, &mut part);
             keys.clone().for_each(|key| scores.row_mut(key)[lanes.clone()].copy_from_slice(part.row(key)));
         }
+    }
+
+    /// Whether every row sees every key.
+    pub(super) fn sees_all(&self, problem: &Problem, keys: &Range<usize>) -> bool {
+        problem.attention.mask.as_ref().is_none_or(|mask| {
+            self.heads.clone().all(|head| {
+                let mut tiles = blocks(keys.clone(), KEY_BLOCK)
+                    .map(|keys| problem.tile(self.batch, head, self.queries.clone(), keys));
+                tiles.all(|tile| mask.coverage(&tile) == Coverage::Full)
+            })
+        })
     }
 
     /// What the masks leave of the rows' tile.

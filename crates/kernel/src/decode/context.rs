@@ -72,6 +72,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The sums of few rows, `[row][feature]`, padded to whole vectors.
+    pub(super) fn rows(&mut self) -> &mut [f32] {
+        self.sums
+    }
+
     /// Copies the sums to `[row][feature]`, contiguous.
     pub(super) fn write(&self, to: &mut [f32]) {
         if self.rows > FEW {

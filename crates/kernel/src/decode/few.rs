@@ -4,37 +4,29 @@
 use half::{bf16, f16};
 
 use crate::element::Data;
-use crate::shape::blocks;
 use crate::simd::{Isa, LANES, Lanes, multiversion};
 use crate::stored::{Stored, brains, wholes};
-
-/// Keys or values that are worked on at a time: those that more than one pass needs stay in the nearest cache.
-const AT_ONCE: usize = 32;
 
 /// `factor · q · k` for each of `count` queries, `[row][feature]` padded to whole vectors, and each key. Scores are
 /// `[key][lane]`.
 pub(super) fn products(factor: f32, keys: Stored, queries: &[f32], count: usize, scores: &mut [f32], lanes: usize) {
-    for (block, scores) in blocks(0..keys.rows, AT_ONCE).zip(scores.chunks_mut(AT_ONCE * lanes)) {
-        with_vectors(keys.slice(block), |keys| match keys.data {
-            Data::F32(x) => dots(factor, x, &keys, queries, count, scores, lanes),
-            Data::F16(x) => dots(factor, x, &keys, queries, count, scores, lanes),
-            Data::BF16(x) => dots(factor, x, &keys, queries, count, scores, lanes),
-            Data::I8(x, _) => dots(factor, x, &keys, queries, count, scores, lanes),
-        });
-    }
+    with_vectors(keys, |keys| match keys.data {
+        Data::F32(x) => dots(factor, x, &keys, queries, count, scores, lanes),
+        Data::F16(x) => dots(factor, x, &keys, queries, count, scores, lanes),
+        Data::BF16(x) => dots(factor, x, &keys, queries, count, scores, lanes),
+        Data::I8(x, _) => dots(factor, x, &keys, queries, count, scores, lanes),
+    });
 }
 
 /// Adds each value to each of `count` rows by its weight. Weights are `[key][lane]`, sums `[row][feature]` padded to whole
 /// vectors.
 pub(super) fn mix(values: Stored, weights: &[f32], lanes: usize, count: usize, sums: &mut [f32]) {
-    for (block, weights) in blocks(0..values.rows, AT_ONCE).zip(weights.chunks(AT_ONCE * lanes)) {
-        with_vectors(values.slice(block), |values| match values.data {
-            Data::F32(x) => add(x, &values, weights, lanes, count, sums),
-            Data::F16(x) => add(x, &values, weights, lanes, count, sums),
-            Data::BF16(x) => add(x, &values, weights, lanes, count, sums),
-            Data::I8(x, _) => add(x, &values, weights, lanes, count, sums),
-        });
-    }
+    with_vectors(values, |values| match values.data {
+        Data::F32(x) => add(x, &values, weights, lanes, count, sums),
+        Data::F16(x) => add(x, &values, weights, lanes, count, sums),
+        Data::BF16(x) => add(x, &values, weights, lanes, count, sums),
+        Data::I8(x, _) => add(x, &values, weights, lanes, count, sums),
+    });
 }
 
 /// Calls `f` with a matrix whose rows are whole vectors: as it lies, or else widened and padded.
@@ -58,6 +50,12 @@ fn with_vectors(matrix: Stored, f: impl FnOnce(Stored)) {
 trait Wide: Copy {
     /// Sixteen numbers.
     fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes;
+
+    /// What a row of such numbers is to be multiplied with.
+    #[inline(always)]
+    fn scale(_: &Stored, _row: usize) -> f32 {
+        1.0
+    }
 }
 
 impl Wide for f32 {
@@ -85,6 +83,11 @@ impl Wide for i8 {
     #[inline(always)]
     fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
         wholes(numbers)
+    }
+
+    #[inline(always)]
+    fn scale(matrix: &Stored, row: usize) -> f32 {
+        if let Data::I8(_, scales) = matrix.data { scales[row * matrix.scale_stride] } else { 1.0 }
     }
 }
 
@@ -166,7 +169,7 @@ unsafe fn dot_rows<I: Isa, T: Wide, const N: usize>(
             }
         };
         for m in 0..(keys.rows - key).min(4) {
-            let factor = factor * keys.scale(key + m);
+            let factor = factor * T::scale(keys, key + m);
             let scores = &mut scores[(key + m) * lanes + row..][..N];
             scores.iter_mut().zip(sums).for_each(|(score, sums)| *score = factor * sums[m]);
         }
@@ -262,7 +265,7 @@ unsafe fn add_block<I: Isa, T: Wide, const N: usize, const F: usize>(
     }
     for key in 0..values.rows {
         let value = numbers.as_ptr().wrapping_add(key * values.row_stride + first);
-        let scale = values.scale(key);
+        let scale = T::scale(values, key);
         let weights = &weights[key * lanes + row..][..N];
         let mut others = [Lanes::ZERO; F];
         for (f, other) in others.iter_mut().enumerate() {

@@ -9,11 +9,12 @@ mod cache;
 mod context;
 mod few;
 mod past;
+mod split;
 mod stream;
 
 use std::ops::Range;
 
-use crate::normalize::Rows;
+use crate::normalize::{Normalizer, Rows};
 use crate::problem::{Problem, run as run_tasks};
 use crate::shape::{KEY_BLOCK, Shape, blocks};
 use crate::view::View;
@@ -57,12 +58,7 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
         let mut rows = Rows::new(block.rows());
         let mut sum = vec![0.0; block.rows() * value_width];
         for (mut other, other_sum) in parts.by_ref().take(count) {
-            problem.attention.normalizer.merge(&mut rows, &mut other);
-            let factors = rows.rescale.iter().zip(&other.rescale);
-            let sums = sum.chunks_exact_mut(value_width.max(1)).zip(other_sum.chunks_exact(value_width.max(1)));
-            for ((sum, other), (&own, &others)) in sums.zip(factors) {
-                sum.iter_mut().zip(other).for_each(|(sum, x)| *sum = *sum * own + x * others);
-            }
+            join(&*problem.attention.normalizer, (&mut rows, &mut sum), (&mut other, other_sum), value_width);
         }
         for (i, head) in block.heads.clone().enumerate() {
             let mut rows = rows.part(i * block.queries.len()..(i + 1) * block.queries.len());
@@ -75,5 +71,15 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
             }
             lse[first..first + rows.count].copy_from_slice(&rows.lse[..rows.count]);
         }
+    }
+}
+
+/// Joins what other keys left of the same rows; sums are `[row][feature]`.
+fn join(normalizer: &dyn Normalizer, own: (&mut Rows, &mut [f32]), other: (&mut Rows, &[f32]), width: usize) {
+    let ((rows, sums), (other, others)) = (own, other);
+    normalizer.merge(rows, other);
+    let sums = sums.chunks_exact_mut(width.max(1)).zip(others.chunks_exact(width.max(1)));
+    for ((sum, others), (own, other)) in sums.take(rows.count).zip(rows.rescale.iter().zip(&other.rescale)) {
+        sum.iter_mut().zip(others).for_each(|(sum, x)| *sum = *sum * own + x * other);
     }
 }
