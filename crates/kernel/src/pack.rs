@@ -38,6 +38,11 @@ multiversion! {
         }
     }
 
+    /// Whether no number is infinite or NaN.
+    pub(crate) fn all_finite<I>(numbers: &[f32]) -> bool {
+        finite(numbers)
+    }
+
     /// As [`rows`], but a row that is not finite becomes all zeros.
     /// Returns whether every row was finite.
     pub(crate) fn finite_rows<I>(from: Matrix<'_>, to: &mut [f32]) -> bool {
@@ -86,7 +91,7 @@ multiversion! {
 
 /// Whether no number is infinite or NaN.
 #[inline(always)]
-pub(crate) fn finite(numbers: &[f32]) -> bool {
+fn finite(numbers: &[f32]) -> bool {
     // The difference of a number to itself is 0 unless it is infinite or NaN; adding up lets this vectorise.
     numbers.iter().fold(0u32, |bad, x| bad | u32::from(x.abs().to_bits() >= f32::INFINITY.to_bits())) == 0
 }

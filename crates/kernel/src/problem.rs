@@ -60,7 +60,7 @@ impl<'a> Problem<'a> {
             Coverage::Mixed => {
                 let mut visible = Visible::none(tile);
                 mask.fill(tile, &mut visible);
-                Seen::Some(visible)
+                Seen::Some(visible.close())
             }
         }
     }

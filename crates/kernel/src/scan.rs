@@ -31,7 +31,7 @@ pub(crate) fn limits(
                 if matches!(seen, Seen::Nothing) {
                     continue;
                 }
-                let mut scores = Scores::new(&tile, buffer);
+                let mut scores = Scores::of(&tile, &seen, buffer);
                 problem.scores(&tile, packed, &seen, &mut scores);
                 scan.tile(&scores);
             }

@@ -1,5 +1,7 @@
 //! Borrowed strided arrays: how tensors come in without being copied.
 
+use std::ops::Range;
+
 use crate::element::{Data, Element};
 use crate::stored::Stored;
 use crate::{Error, Result};
@@ -164,6 +166,12 @@ impl<'a> Matrix<'a> {
     #[inline(always)]
     pub fn get(&self, row: usize, column: usize) -> f32 {
         self.data[row * self.row_stride + column * self.column_stride]
+    }
+
+    /// Some of the rows.
+    pub(crate) fn slice(self, rows: Range<usize>) -> Self {
+        let data = self.data.get(rows.start * self.row_stride..).unwrap_or_default();
+        Self { data, rows: rows.len(), ..self }
     }
 
     /// The same numbers with rows and columns exchanged.

@@ -12,7 +12,7 @@ use crate::problem::{Problem, Seen};
 use crate::score::{Queries, dot};
 use crate::scratch;
 use crate::shape::{QUERY_BLOCK, Shape, Tile};
-use crate::simd::{Base, gemm, pad};
+use crate::simd::pad;
 use crate::view::Matrix;
 
 /// Some queries of a head, and the gradient of their context.
@@ -78,7 +78,7 @@ impl QueryBlock<'_> {
     /// dV += (P ∘ D)ᵀ dC, in which a gradient never meets the weight 0 of a key that its query cannot see.
     pub(super) fn add_values(&self, parts: &Parts, tile: &Tile, d_values: &mut [f32]) {
         let width = self.grad.columns;
-        gemm(1.0, dot::matrix(&parts.weights), self.grad_rows, Base::Sum, d_values, pad(width));
+        dot::add_to_keys(1.0, &parts.weights, self.grad_rows, d_values, pad(width));
         if !self.finite {
             let sees = |query, key| match &parts.seen {
                 Seen::Some(visible) => Visible::get(visible, query, key),

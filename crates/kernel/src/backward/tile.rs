@@ -3,10 +3,10 @@
 use super::Inputs;
 use super::block::QueryBlock;
 use crate::problem::{Problem, Seen};
+use crate::score::dot;
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Tile};
-use crate::simd::{Base, gemm};
 
 /// Memory for the tiles that a backward pass keeps at hand.
 pub(super) struct TileGradient<'a> {
@@ -72,7 +72,7 @@ impl TileGradient<'_> {
             return None;
         }
         let mut stages: Vec<Scores> =
-            self.stages.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK).map(|stage| Scores::new(tile, stage)).collect();
+            self.stages.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK).map(|stage| Scores::of(tile, &seen, stage)).collect();
         problem.with_keys(tile, |keys| attention.score.forward(tile, &block.queries, keys, &mut stages[0]));
         for (i, bias) in attention.biases.iter().enumerate() {
             let (before, after) = stages.split_at_mut(i + 1);
@@ -80,7 +80,7 @@ impl TileGradient<'_> {
             bias.add(tile, &mut after[0]);
         }
 
-        let mut weights = Scores::new(tile, self.weights);
+        let mut weights = Scores::of(tile, &seen, self.weights);
         weights.copy_from(&stages[attention.biases.len()]);
         if let Seen::Some(visible) = &seen {
             visible.hide(&mut weights, f32::NEG_INFINITY);
@@ -90,10 +90,9 @@ impl TileGradient<'_> {
         }
         attention.normalizer.weights(&block.lse, &mut weights);
 
-        let mut grad = Scores::new(tile, self.grad);
+        let mut grad = Scores::of(tile, &seen, self.grad);
         let values = inputs.values.matrix(tile.batch, tile.head / problem.shape.group()).slice(tile.keys.clone());
-        let lanes = grad.lanes();
-        values.with(|values| gemm(1.0, values, block.grad_transposed, Base::Zero, grad.values_mut(), lanes));
+        values.with(|values| dot::rows_by_lanes(1.0, values, block.grad_transposed, &mut grad));
         let mask = attention.dropout.map(|dropout| {
             let mut mask = Scores::new(tile, self.dropped);
             dropout.fill(tile, &mut mask);

@@ -86,7 +86,7 @@ fn weights(problem: &Problem, lse: &[f32], limits: Option<&AllLimits>, tile: &Ti
         let source = problem.queries.matrix(tile.batch, tile.head).slice(tile.queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count, width: query_width };
-        let mut scores = Scores::new(tile, memory);
+        let mut scores = Scores::of(tile, &seen, memory);
         problem.scores(tile, &packed, &seen, &mut scores);
         let mut rows = [f32::INFINITY; QUERY_BLOCK];
         let first = (tile.batch * heads + tile.head) * queries + tile.queries.start;

@@ -1,5 +1,7 @@
 //! The micro-kernel behind all seven matrix products of attention, forward and backward.
 
+use std::ops::Range;
+
 use super::{Isa, LANES, Lanes, multiversion};
 use crate::view::Matrix;
 
@@ -14,20 +16,28 @@ pub(crate) enum Base<'a> {
     Scaled(&'a [f32]),
 }
 
+/// `C = base + alpha · A · B`, all lanes of it; see [`gemm_part`].
+pub(crate) fn gemm(alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize) {
+    gemm_part(alpha, a, b, base, c, lanes, 0..lanes);
+}
+
 multiversion! {
-    /// `C = base + alpha · A · B`.
+    /// `C = base + alpha · A · B` in some of the lanes, whole vectors of them.
     ///
     /// A is strided (exchange its strides to transpose it); B and C are panels whose rows follow each other every `lanes`
     /// numbers, a multiple of [`LANES`]. Each element is summed over A's columns in order, one at a time, so its bits do
     /// not depend on how the panels are cut.
-    pub(crate) fn gemm<I>(alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize) {
+    pub(crate) fn gemm_part<I>(
+        alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize, part: Range<usize>,
+    ) {
+        assert!(part.start.is_multiple_of(LANES) && part.end.is_multiple_of(LANES) && part.end <= lanes);
         assert!(lanes.is_multiple_of(LANES) && a.in_bounds());
         assert!(!matches!(base, Base::Scaled(factors) if factors.len() < lanes));
         assert!(b.len() >= a.columns * lanes && c.len() >= a.rows * lanes);
         let (rows, vectors) = I::TILE;
-        let mut lane = 0;
-        while lane < lanes {
-            let left = (lanes - lane) / LANES;
+        let mut lane = part.start;
+        while lane < part.end {
+            let left = (part.end - lane) / LANES;
             // With fewer vectors across, more rows keep as many accumulators busy.
             lane += LANES * match left.min(vectors) {
                 // SAFETY: the panels hold `lanes` numbers a row, of which those at `lane` and after are left.

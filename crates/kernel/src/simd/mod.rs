@@ -14,7 +14,7 @@ mod turn;
 use half::f16;
 
 pub(crate) use exp::{ln, tanh};
-pub(crate) use gemm::{Base, gemm};
+pub(crate) use gemm::{Base, gemm, gemm_part};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
 pub(crate) use turn::turn;
 
