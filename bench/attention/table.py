@@ -173,6 +173,12 @@ def judge(result):
             found["same"] = bool(apart <= tolerance * np.abs(ours).max())
 
 
+def is_alone(result):
+    """Whether some peer has computed the row, and all have computed something else than we did."""
+    same = [found["same"] for name, found in result["contestants"].items() if name != "ours" and "same" in found]
+    return bool(same) and not any(same)
+
+
 def summarise(results, machine, normals):
     """Adds bests, medians, speeds and ratios."""
     for result in results:
@@ -181,7 +187,8 @@ def summarise(results, machine, normals):
         for found in contestants.values():
             if found.get("ms"):
                 found["best"], found["median"] = min(found["ms"]), statistics.median(found["ms"])
-        peers = {name: found["best"] for name, found in contestants.items() if name != "ours" and "best" in found}
+        right = {name: found for name, found in contestants.items() if found.get("same", True)}
+        peers = {name: found["best"] for name, found in right.items() if name != "ours" and "best" in found}
         ours = contestants["ours"].get("best")
         if ours and peers:
             result["best_peer"] = min(peers, key=peers.get)
@@ -345,8 +352,9 @@ def main():
     print(table(results, machine, options.peers))
     if options.json:
         Path(options.json).write_text(json.dumps(to_json(results, machine, versions), indent=1), encoding="utf-8")
-    if any(not found.get("same", True) for result in results for found in result["contestants"].values()):
-        sys.exit("contestants disagree about the rows marked ≠")
+    alone = [f"{result['section']}: {result['row'].name}" for result in results if is_alone(result)]
+    if alone:
+        sys.exit(f"no peer computes what Regard does in {'; '.join(alone)}")
 
 
 if __name__ == "__main__":
