@@ -93,7 +93,7 @@ mod view;
 
 pub use attention::{Attention, Gradients, Output};
 pub use bias::{Alibi, Bias, DenseBias, RelativeBuckets, SoftCap};
-pub use decode::KeyValueCache;
+pub use decode::{KeyValueCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use half::{bf16, f16};

@@ -43,6 +43,17 @@ multiversion! {
         finite(numbers)
     }
 
+    /// Whether no number of a matrix is infinite or NaN.
+    pub(crate) fn finite_matrix<I>(matrix: Matrix<'_>) -> bool {
+        (0..matrix.rows).all(|row| {
+            if matrix.column_stride == 1 {
+                finite(&matrix.data[row * matrix.row_stride..][..matrix.columns])
+            } else {
+                (0..matrix.columns).all(|column| matrix.get(row, column).is_finite())
+            }
+        })
+    }
+
     /// As [`rows`], but a row that is not finite becomes all zeros.
     /// Returns whether every row was finite.
     pub(crate) fn finite_rows<I>(from: Matrix<'_>, to: &mut [f32]) -> bool {

@@ -41,8 +41,21 @@ impl<'a> Stored<'a> {
         })
     }
 
+    /// As [`with`](Stored::with), but rows are contiguous and padded with 0 to whole vectors.
+    #[inline]
+    pub(crate) fn with_padded<R>(self, f: impl FnOnce(Matrix) -> R) -> R {
+        let (rows, columns) = (self.rows, pad(self.columns));
+        if let (Data::F32(data), 1, true) = (self.data, self.column_stride, columns == self.columns) {
+            return f(Matrix::panel(data, rows, columns, self.row_stride));
+        }
+        scratch::with([rows * columns], |[memory]| {
+            widen(self, memory);
+            f(Matrix::panel(memory, rows, columns, columns))
+        })
+    }
+
     /// Whether every index lies inside the data.
-    fn in_bounds(&self) -> bool {
+    pub(crate) fn in_bounds(&self) -> bool {
         self.rows == 0
             || self.columns == 0
             || (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride < self.data.len()
@@ -102,13 +115,22 @@ fn widen_rows<T: Copy + Default>(
 
 /// A brain float is the upper half of a single.
 #[inline(always)]
-fn brains(x: [bf16; LANES]) -> Lanes {
-    Lanes(x.map(|x| f32::from_bits(u32::from(x.to_bits()) << 16)))
+pub(crate) fn brains(x: [bf16; LANES]) -> Lanes {
+    let mut lanes = Lanes::ZERO;
+    for (lane, x) in lanes.0.iter_mut().zip(x) {
+        *lane = f32::from_bits(u32::from(x.to_bits()) << 16);
+    }
+    lanes
 }
 
+/// Whole numbers as they are.
 #[inline(always)]
-fn wholes(x: [i8; LANES]) -> Lanes {
-    Lanes(x.map(f32::from))
+pub(crate) fn wholes(x: [i8; LANES]) -> Lanes {
+    let mut lanes = Lanes::ZERO;
+    for (lane, x) in lanes.0.iter_mut().zip(x) {
+        *lane = f32::from(x);
+    }
+    lanes
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ fn prepare(work: &Work, normals: &Normals) -> std::result::Result<Box<dyn Prepar
         return Err(format!("{work:?}"));
     }
     let ways = ways(work, normals).map_err(|error| error.to_string())?;
+    if ways.is_empty() {
+        return Err(format!("{work:?}"));
+    }
     Ok(Box::new(fastest(ways)))
 }
 
@@ -54,17 +57,19 @@ fn ways(work: &Work, normals: &Normals) -> Result<Vec<Way<Tensor>>> {
     let shape = [work.batch, work.key_heads, work.heads / work.key_heads * work.queries, work.width];
     let (folded, keys, values) = (q.reshape(&shape)?, k.clone(), v.clone());
     let context_shape = work.context_shape();
-    let mut ways: Vec<Way<Tensor>> = vec![Way::new(
-        move || {
-            let scores = (folded.matmul(&keys.t()?)? * f64::from(scale))?;
-            let scores = match &mask {
-                Some(mask) => scores.broadcast_add(mask)?,
-                None => scores,
-            };
-            candle_nn::ops::softmax_last_dim(&scores)?.matmul(&values)?.reshape(&context_shape)
-        },
-        numbers,
-    )];
+    let unfused = move || {
+        let scores = (folded.matmul(&keys.t()?)? * f64::from(scale))?;
+        let scores = match &mask {
+            Some(mask) => scores.broadcast_add(mask)?,
+            None => scores,
+        };
+        candle_nn::ops::softmax_last_dim(&scores)?.matmul(&values)?.reshape(&context_shape)
+    };
+    let mut ways = Vec::new();
+    // The softmax adds up halves in half precision, which 4,096 keys do not survive.
+    if element == DType::F32 {
+        ways.push(Way::new(unfused, numbers));
+    }
     // With many queries the fused one takes several times as long as the products, and trying it would take minutes.
     if work.queries <= 256 && work.width == work.value_width && (work.batch == 1 || element != DType::BF16) {
         // The fused attention takes [batch, position, head, feature], with any strides or laid out anew.

@@ -15,6 +15,7 @@ mod threshold;
 mod top_k;
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use crate::Result;
 use crate::mask::low_bits;
@@ -56,6 +57,21 @@ impl Rows {
             scale: [0.0; QUERY_BLOCK],
             lse: [f32::NEG_INFINITY; QUERY_BLOCK],
         }
+    }
+
+    /// Some of the rows.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        let mut part = Self::new(range.len());
+        for (to, from) in [
+            (&mut part.reference, &self.reference),
+            (&mut part.total, &self.total),
+            (&mut part.rescale, &self.rescale),
+            (&mut part.scale, &self.scale),
+            (&mut part.lse, &self.lse),
+        ] {
+            to[..range.len()].copy_from_slice(&from[range.clone()]);
+        }
+        part
     }
 }
 

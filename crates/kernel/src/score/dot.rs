@@ -20,8 +20,8 @@ pub struct ScaledDot {
 }
 
 impl ScaledDot {
-    fn scale(&self, queries: &Queries) -> f32 {
-        self.scale.unwrap_or((1.0 / (queries.width.max(1) as f64).sqrt()) as f32)
+    fn scale(&self, query_width: usize) -> f32 {
+        self.scale.unwrap_or((1.0 / (query_width.max(1) as f64).sqrt()) as f32)
     }
 }
 
@@ -33,15 +33,23 @@ impl Score for Dot {
     fn backward(&self, _: &Tile, queries: &Queries, keys: &Keys, _: &Scores, grad: &Scores, into: &mut ScoreGradients) {
         backward(1.0, queries, keys, grad, into);
     }
+
+    fn dot_factor(&self, _: usize) -> Option<f32> {
+        Some(1.0)
+    }
 }
 
 impl Score for ScaledDot {
     fn forward(&self, _: &Tile, queries: &Queries, keys: &Keys, scores: &mut Scores) {
-        forward(self.scale(queries), queries, keys, scores);
+        forward(self.scale(queries.width), queries, keys, scores);
     }
 
     fn backward(&self, _: &Tile, queries: &Queries, keys: &Keys, _: &Scores, grad: &Scores, into: &mut ScoreGradients) {
-        backward(self.scale(queries), queries, keys, grad, into);
+        backward(self.scale(queries.width), queries, keys, grad, into);
+    }
+
+    fn dot_factor(&self, query_width: usize) -> Option<f32> {
+        Some(self.scale(query_width))
     }
 }
 

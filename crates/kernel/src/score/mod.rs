@@ -76,6 +76,13 @@ pub trait Score: Debug + Send + Sync {
         into: &mut ScoreGradients,
     );
 
+    /// The factor if the score is `factor · (q · k)` and nothing else, given the width of a query. Such scores have a faster
+    /// way when queries are few.
+    fn dot_factor(&self, query_width: usize) -> Option<f32> {
+        let _ = query_width;
+        None
+    }
+
     /// The learned numbers, flat.
     fn parameters(&self) -> &[f32] {
         &[]

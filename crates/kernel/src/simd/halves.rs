@@ -7,14 +7,16 @@ use super::{LANES, Lanes};
 /// Widens by arithmetic on bits.
 #[inline(always)]
 pub(super) fn portable(halves: &[f16; LANES]) -> Lanes {
-    Lanes(halves.map(|half| {
+    let mut lanes = Lanes::ZERO;
+    for (lane, half) in lanes.0.iter_mut().zip(halves) {
         let bits = u32::from(half.to_bits());
         let rest = (bits & 0x7fff) << 13;
         // The exponents' biases differ by 112; to multiply by 2^112 is exact and makes subnormal halves normal.
         let finite = (f32::from_bits(rest) * f32::from_bits((127 + 112) << 23)).to_bits();
         let all = if rest >= 0x7c00 << 13 { rest | 0x7f80_0000 } else { finite };
-        f32::from_bits(all | (bits & 0x8000) << 16)
-    }))
+        *lane = f32::from_bits(all | (bits & 0x8000) << 16);
+    }
+    lanes
 }
 
 /// Widens by one instruction.

@@ -3,13 +3,14 @@
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
 //! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
-//! text calls ([`Isa::exp`], [`Isa::above`], [`Isa::turn_strip`], [`Isa::halves`]).
+//! text calls ([`Isa::exp`], [`Isa::above`], [`Isa::turn_strip`], [`Isa::halves`], [`Isa::sum`]).
 
 mod above;
 mod exp;
 mod gemm;
 mod halves;
 mod lanes;
+mod sums;
 mod turn;
 
 use half::f16;
@@ -58,6 +59,12 @@ pub(crate) trait Isa {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         halves::portable(halves)
     }
+
+    /// The sum over the lanes of each vector.
+    #[inline(always)]
+    fn sums(vectors: &[Lanes; 4]) -> [f32; 4] {
+        sums::four(vectors)
+    }
 }
 
 /// 32 registers of 16 numbers.
@@ -88,6 +95,12 @@ impl Isa for Avx512 {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         // SAFETY: `multiversion!` compiles for this set where `level` found it.
         unsafe { halves::avx512(halves) }
+    }
+
+    #[inline(always)]
+    fn sums(vectors: &[Lanes; 4]) -> [f32; 4] {
+        // SAFETY: as above.
+        unsafe { sums::avx512(vectors) }
     }
 }
 

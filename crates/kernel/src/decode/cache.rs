@@ -1,16 +1,8 @@
-//! Generating one position after another: a cache of keys and values, and attention split over it.
+//! Keys and values of everything so far.
 
-use std::ops::Range;
-
+use crate::Result;
 use crate::error::Error;
-use crate::forward::{self, rescale, stream};
-use crate::normalize::Rows;
-use crate::pack;
-use crate::problem::{Problem, cut, run as run_tasks};
-use crate::shape::{Shape, blocks};
-use crate::simd::pad;
 use crate::view::View;
-use crate::{KEY_BLOCK, Result};
 
 /// Keys and values of everything so far, `[batch, key head, position, feature]`, each head's positions contiguous.
 ///
@@ -121,51 +113,5 @@ impl Store {
         let head = self.capacity * self.width;
         View::strided(&self.data, [batch, heads, self.len, self.width], [heads * head, head, self.width, 1])
             .expect("the data holds `capacity` positions of every head, and `len` is no more")
-    }
-}
-
-/// Keys that one task sees; fixed, so that results do not depend on the number of threads.
-const SPAN: usize = 8 * KEY_BLOCK;
-
-/// As the forward pass, but the parts of a row may be computed by different threads and are joined in order. A normalizer
-/// that must know all keys before it weighs any leaves nothing to be joined: then this is the forward pass.
-pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &mut [f32]) {
-    if problem.attention.normalizer.scan(&problem.shape, false).is_some() {
-        return forward::run(problem, values, context, lse);
-    }
-    let Shape { batch, heads, keys, value_width, .. } = problem.shape;
-    let units: Vec<(usize, Range<usize>)> =
-        (0..batch * heads).flat_map(|unit| problem.shape.query_blocks().map(move |queries| (unit, queries))).collect();
-    let contexts = cut(context, batch * heads, problem.shape.query_blocks(), value_width);
-    let lses = cut(lse, batch * heads, problem.shape.query_blocks(), 1);
-    let spans = blocks(0..keys, SPAN);
-
-    let mut parts: Vec<(Rows, Vec<f32>)> = units
-        .iter()
-        .flat_map(|(_, queries)| {
-            spans.clone().map(|_| (Rows::new(queries.len()), vec![0.0; value_width * pad(queries.len())]))
-        })
-        .collect();
-    let places = units.iter().flat_map(|unit| spans.clone().map(move |keys| (unit, keys)));
-    let tasks = places.zip(&mut parts).collect();
-    run_tasks(2.0 * problem.work(), tasks, |(((unit, queries), keys), (rows, sum))| {
-        *rows = stream(problem, values, unit / heads, unit % heads, queries.clone(), keys, sum);
-    });
-
-    let mut parts = parts.into_iter();
-    for (((unit, queries), context), lse) in units.iter().zip(contexts).zip(lses) {
-        let lanes = pad(queries.len());
-        let mut rows = Rows::new(queries.len());
-        let mut sum = vec![0.0; value_width * lanes];
-        for (mut other, mut other_sum) in parts.by_ref().take(spans.clone().count()) {
-            problem.attention.normalizer.merge(&mut rows, &mut other);
-            rescale(&mut sum, lanes, &rows.rescale[..lanes]);
-            rescale(&mut other_sum, lanes, &other.rescale[..lanes]);
-            sum.iter_mut().zip(&other_sum).for_each(|(sum, x)| *sum += x);
-        }
-        problem.attention.normalizer.finish(unit % heads, &mut rows);
-        rescale(&mut sum, lanes, &rows.scale[..lanes]);
-        pack::untranspose(&sum, lanes, queries.len(), context);
-        lse.copy_from_slice(&rows.lse[..queries.len()]);
     }
 }

@@ -1,0 +1,91 @@
+//! Few rows leave most lanes of a tile empty, so lanes are filled with keys: each row is split into parts that see different
+//! keys and are joined at the end, as those of different threads are.
+
+use super::few;
+use super::{fresh, join};
+use crate::normalize::{Normalizer, Rows};
+use crate::problem::Problem;
+use crate::scores::Scores;
+use crate::shape::Tile;
+use crate::simd::{LANES, pad};
+use crate::stored::Stored;
+
+/// Keys that a part takes of a tile.
+const EACH: usize = 16;
+
+/// The parts of some rows: those of the first part, then those of the next.
+pub(super) struct Split<'a> {
+    factor: f32,
+    queries: &'a [f32],
+    count: usize,
+    parts: usize,
+    known: Rows,
+    /// `[key of a part][lane]`
+    scores: &'a mut [f32],
+    /// `[row][value feature]`, padded to whole vectors
+    sums: &'a mut [f32],
+    width: usize,
+    used: bool,
+}
+
+impl<'a> Split<'a> {
+    /// How much memory it takes.
+    pub(super) fn size(value_width: usize) -> usize {
+        EACH * LANES + LANES * pad(value_width)
+    }
+
+    /// Parts that have seen nothing. Queries are `[row][feature]`, padded to whole vectors; a score is `factor · q · k`.
+    pub(super) fn new(problem: &Problem, factor: f32, queries: &'a [f32], count: usize, memory: &'a mut [f32]) -> Self {
+        let parts = LANES / count.next_power_of_two();
+        let (scores, sums) = memory.split_at_mut(EACH * LANES);
+        // Nothing is written to lanes past the parts, and what is left over there could be slow numbers.
+        scores.fill(0.0);
+        sums.fill(0.0);
+        let known = fresh(problem, parts * count);
+        Self { factor, queries, count, parts, known, scores, sums, width: pad(problem.shape.value_width), used: false }
+    }
+
+    /// How many keys a tile has.
+    pub(super) fn keys(&self) -> usize {
+        EACH * self.parts
+    }
+
+    /// All rows see all keys of a tile.
+    pub(super) fn absorb(&mut self, normalizer: &dyn Normalizer, tile: &Tile, keys: Stored, values: Stored) {
+        let places = |part: usize| part * EACH..(part + 1) * EACH;
+        for part in 0..self.parts {
+            let scores = &mut self.scores[part * self.count..];
+            few::products(self.factor, keys.slice(places(part)), self.queries, self.count, scores, LANES);
+        }
+        let tile = Tile { queries: 0..self.parts * self.count, keys: 0..EACH, ..tile.clone() };
+        normalizer.absorb(&mut Scores::new(&tile, self.scores), &mut self.known);
+        for (row, &factor) in self.sums.chunks_exact_mut(self.width.max(1)).zip(&self.known.rescale) {
+            // The reference moves rarely.
+            if self.used && factor != 1.0 {
+                row.iter_mut().for_each(|x| *x *= factor);
+            }
+        }
+        for part in 0..self.parts {
+            let sums = &mut self.sums[part * self.count * self.width..];
+            few::mix(values.slice(places(part)), &self.scores[part * self.count..], LANES, self.count, sums);
+        }
+        self.used = true;
+    }
+
+    /// Joins all parts with what is known of the rows; `sums` are `[row][value feature]`, padded to whole vectors.
+    pub(super) fn join(self, normalizer: &dyn Normalizer, rows: &mut Rows, sums: &mut [f32]) {
+        if !self.used {
+            return;
+        }
+        let (mut known, mut parts) = (self.known, self.parts);
+        while parts > 1 {
+            parts /= 2;
+            let half = parts * self.count;
+            let (mut low, mut high) = (known.part(0..half), known.part(half..2 * half));
+            let (low_sums, high_sums) = self.sums.split_at_mut(half * self.width);
+            join(normalizer, (&mut low, low_sums), (&mut high, high_sums), self.width);
+            known = low;
+        }
+        join(normalizer, (rows, sums), (&mut known, self.sums), self.width);
+    }
+}
