@@ -7,6 +7,7 @@ until a job says {"forget": true}, so that preparing is never timed and works ca
 
 import argparse
 import json
+import signal
 import sys
 import time
 import types
@@ -116,6 +117,8 @@ def serve(prepare, version):
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     normals = Normals(arguments.normals)
+    # Whoever interrupts the driver sends this here, too; the driver ends its contestants itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepared = {}
     # What libraries print must not come between the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
