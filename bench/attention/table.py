@@ -232,6 +232,9 @@ def remark(result, results):
             "speed": lambda ours, other: f"{other / ours * operations(result, reference):.2f}× speed",
             "times": lambda ours, other: f"{ours / other:.1f}× {row.reference}",
         }.get(row.relation)
+    if row.relation == "instead":
+        ours, peer = of(result, "ours"), (reference or {}).get("best_peer")
+        return f"{of(reference, peer) / ours:.2f}× the best peer in {row.reference}" if ours and peer else ""
     said = []
     for name in result["contestants"]:
         ours, other = of(result, name), of(reference, name)
@@ -358,7 +361,8 @@ def main():
         summarise(results, machine, Normals(file.name))
     print(table(results, machine, options.peers, stable.versions()))
     if options.json:
-        Path(options.json).write_text(json.dumps(to_json(results, machine, stable.versions()), indent=1), encoding="utf-8")
+        everything = json.dumps(to_json(results, machine, stable.versions()), indent=1)
+        Path(options.json).write_text(everything, encoding="utf-8")
     alone = [f"{result['section']}: {result['row'].name}" for result in results if is_alone(result)]
     if alone:
         sys.exit(f"no peer computes what Regard does in {'; '.join(alone)}")

@@ -58,7 +58,7 @@ class Prepared:
         return ways
 
     def grouped(self, queries, keys, values):
-        """GroupQueryAttention, always causal: a whole sequence, or the last query and key after a cache of the others."""
+        """GroupQueryAttention, always causal: a whole sequence, or its last query and key after a cache."""
         work = self.work
         decoding = work.task == "decode" and work.queries == 1
         if work.bias != "none" or not (decoding or work.mask == "causal" and work.queries == work.keys):
