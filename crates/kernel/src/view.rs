@@ -1,5 +1,7 @@
 //! Borrowed strided arrays: how tensors come in without being copied.
 
+use std::ops::Range;
+
 use crate::element::{Data, Element};
 use crate::stored::Stored;
 use crate::{Error, Result};
@@ -175,6 +177,12 @@ impl<'a> Matrix<'a> {
             column_stride: self.row_stride,
             ..self
         }
+    }
+
+    /// Some of the rows.
+    pub(crate) fn slice(self, rows: Range<usize>) -> Self {
+        let data = self.data.get(rows.start * self.row_stride..).unwrap_or_default();
+        Self { data, rows: rows.len(), ..self }
     }
 
     /// Whether every index lies inside the data.

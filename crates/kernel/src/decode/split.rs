@@ -64,11 +64,8 @@ impl<'a> Split<'a> {
         }
         let tile = Tile { queries: 0..self.parts * self.count, keys: 0..EACH, ..tile.clone() };
         normalizer.absorb(&mut Scores::new(&tile, self.scores), &mut self.known);
-        for (row, &factor) in self.sums.chunks_exact_mut(self.width.max(1)).zip(&self.known.rescale) {
-            // The reference moves rarely.
-            if self.used && factor != 1.0 {
-                row.iter_mut().for_each(|x| *x *= factor);
-            }
+        if self.used {
+            few::rescale(self.sums, self.width, &self.known.rescale);
         }
         for part in 0..self.parts {
             let sums = &mut self.sums[part * self.count * self.width..];

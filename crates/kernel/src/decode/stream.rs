@@ -18,12 +18,18 @@ use crate::stored::{Stored, widen};
 use crate::view::{Matrix, View};
 
 /// Streams some keys past the rows. `sum` becomes the context `[row][value feature]`, yet to be scaled.
-pub(super) fn stream(problem: &Problem, values: &View, block: &Block, keys: Range<usize>, sum: &mut [f32]) -> Rows {
+pub(super) fn stream(
+    problem: &Problem,
+    values: &View,
+    block: &Block,
+    keys: Range<usize>,
+    rows: &mut Rows,
+    sum: &mut [f32],
+) {
     let Shape { value_width, .. } = problem.shape;
     let normalizer = &*problem.attention.normalizer;
     let key_head = block.heads.start / problem.shape.group();
     let (all_keys, all_values) = (problem.keys.matrix(block.batch, key_head), values.matrix(block.batch, key_head));
-    let mut rows = Rows::new(block.rows());
     scratch::with([Split::size(value_width), Context::size(block.rows(), value_width)], |[split, context]| {
         let mut context = Context::new(context, block.rows(), value_width);
         Packed::with(problem, block, |queries| {
@@ -39,18 +45,17 @@ pub(super) fn stream(problem: &Problem, values: &View, block: &Block, keys: Rang
                         for keys in blocks(keys, KEY_BLOCK) {
                             let (tile_keys, tile_values) =
                                 (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
-                            tile(problem, block, queries, keys, tile_keys, tile_values, &mut rows, &mut context);
+                            tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
                         }
                     }
                 }
             }
             if let Some(split) = split {
-                split.join(normalizer, &mut rows, context.rows());
+                split.join(normalizer, rows, context.rows());
             }
         });
         context.write(sum);
     });
-    rows
 }
 
 /// One tile, with whatever masks, biases and dropout do to it.

@@ -6,9 +6,12 @@
 //! test.
 
 mod exp;
+#[cfg(target_arch = "x86_64")]
+mod fused;
 mod gemm;
 mod halves;
 mod lanes;
+mod prefetch;
 mod sums;
 mod turn;
 
@@ -17,10 +20,11 @@ use half::f16;
 pub(crate) use exp::{exp, ln, tanh};
 pub(crate) use gemm::gemm;
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
+pub(crate) use prefetch::prefetch;
 pub(crate) use turn::{SIDE, turn};
 
 /// An instruction set, as far as portable code has to know it.
-pub(crate) trait Isa {
+pub(crate) trait Isa: Sized {
     /// Whether a fused multiply-add is one instruction; where it is not, [`f32::mul_add`] calls a library function.
     const FMA: bool;
     /// How many rows of how many [`Lanes`] the accumulators of a matrix product may fill without spilling.
@@ -36,6 +40,12 @@ pub(crate) trait Isa {
     #[inline(always)]
     fn halves(halves: &[f16; LANES]) -> Lanes {
         halves::portable(halves)
+    }
+
+    /// `a · b + c`, which the compiler cannot mistake for sixteen numbers that it may work on in other orders.
+    #[inline(always)]
+    fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        a.fma::<Self>(b, c)
     }
 
     /// The sum over the lanes of each vector.
@@ -61,6 +71,12 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { fused::avx512(a, b, c) }
+    }
+
+    #[inline(always)]
     fn sums(vectors: &[Lanes; 4]) -> [f32; 4] {
         // SAFETY: as above.
         unsafe { sums::avx512(vectors) }
@@ -80,6 +96,12 @@ impl Isa for Avx2 {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         // SAFETY: `multiversion!` compiles for this set where `level` found it.
         unsafe { halves::f16c(halves) }
+    }
+
+    #[inline(always)]
+    fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { fused::fma3(a, b, c) }
     }
 }
 

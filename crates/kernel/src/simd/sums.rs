@@ -61,12 +61,12 @@ pub(super) unsafe fn avx512(vectors: &[Lanes; 4]) -> [f32; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Isa, multiversion};
+    use super::super::multiversion;
     use super::*;
 
     multiversion! {
         fn sums<I>(vectors: &[Lanes; 4]) -> [f32; 4] {
-            I::sums(vectors)
+            <I as super::super::Isa>::sums(vectors)
         }
     }
 
