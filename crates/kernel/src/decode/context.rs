@@ -1,10 +1,11 @@
 //! The context of a block's rows while their keys stream by.
 
-use super::few;
+use super::few::{self, Places};
 use crate::forward::{finite, rescale};
 use crate::mask::Visible;
 use crate::problem::Seen;
 use crate::scores::Scores;
+use crate::shape::KEY_BLOCK;
 use crate::simd::{gemm, pad};
 use crate::stored::Stored;
 use crate::view::Matrix;
@@ -60,7 +61,8 @@ impl<'a> Context<'a> {
     fn add_all(&mut self, values: Stored, weights: &Scores) {
         let lanes = weights.lanes();
         if self.rows <= FEW {
-            few::mix(values, weights.values(), lanes, self.rows, self.sums);
+            let places = Places { rows: self.rows, each: KEY_BLOCK, lanes };
+            few::mix(values, weights.values(), self.sums, places);
         } else {
             values.with(|values| gemm(1.0, values.transposed(), weights.values(), self.sums, lanes, true));
         }

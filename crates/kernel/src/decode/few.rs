@@ -4,6 +4,7 @@
 use half::{bf16, f16};
 
 use crate::element::Data;
+use crate::shape::blocks;
 use crate::simd::{Isa, LANES, Lanes, multiversion, prefetch};
 use crate::stored::{Stored, brains, wholes};
 
@@ -11,25 +12,35 @@ use crate::stored::{Stored, brains, wholes};
 /// themselves, but not across the products that come in between.
 const AHEAD: usize = 3072;
 
-/// `factor · q · k` for each of `count` queries, `[row][feature]` padded to whole vectors, and each key. Scores are
-/// `[key][lane]`.
-pub(super) fn products(factor: f32, keys: Stored, queries: &[f32], count: usize, scores: &mut [f32], lanes: usize) {
+/// Where the scores of a tile lie. Each row may be split into parts that see different keys: the first part the first `each`
+/// keys, the next part those that come after.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    /// How many rows there are.
+    pub(super) rows: usize,
+    /// How many keys a part sees at most.
+    pub(super) each: usize,
+    /// `[key of a part][lane]`: so many lanes, of which the first are the rows of the first part.
+    pub(super) lanes: usize,
+}
+
+/// `factor · q · k` for each query, `[row][feature]` padded to whole vectors, and each key.
+pub(super) fn products(factor: f32, keys: Stored, queries: &[f32], scores: &mut [f32], places: Places) {
     with_vectors(keys, |keys| match keys.data {
-        Data::F32(x) => dots(factor, x, &keys, queries, count, scores, lanes),
-        Data::F16(x) => dots(factor, x, &keys, queries, count, scores, lanes),
-        Data::BF16(x) => dots(factor, x, &keys, queries, count, scores, lanes),
-        Data::I8(x, _) => dots(factor, x, &keys, queries, count, scores, lanes),
+        Data::F32(x) => dots(factor, x, &keys, queries, scores, places),
+        Data::F16(x) => dots(factor, x, &keys, queries, scores, places),
+        Data::BF16(x) => dots(factor, x, &keys, queries, scores, places),
+        Data::I8(x, _) => dots(factor, x, &keys, queries, scores, places),
     });
 }
 
-/// Adds each value to each of `count` rows by its weight. Weights are `[key][lane]`, sums `[row][feature]` padded to whole
-/// vectors.
-pub(super) fn mix(values: Stored, weights: &[f32], lanes: usize, count: usize, sums: &mut [f32]) {
+/// Adds each value to each row of its part by its weight. Sums are `[part][row][feature]`, padded to whole vectors.
+pub(super) fn mix(values: Stored, weights: &[f32], sums: &mut [f32], places: Places) {
     with_vectors(values, |values| match values.data {
-        Data::F32(x) => add(x, &values, weights, lanes, count, sums),
-        Data::F16(x) => add(x, &values, weights, lanes, count, sums),
-        Data::BF16(x) => add(x, &values, weights, lanes, count, sums),
-        Data::I8(x, _) => add(x, &values, weights, lanes, count, sums),
+        Data::F32(x) => add(x, &values, weights, sums, places),
+        Data::F16(x) => add(x, &values, weights, sums, places),
+        Data::BF16(x) => add(x, &values, weights, sums, places),
+        Data::I8(x, _) => add(x, &values, weights, sums, places),
     });
 }
 
@@ -128,44 +139,54 @@ multiversion! {
     }
 
     fn dots<I, T: Wide>(
-        factor: f32, numbers: &[T], keys: &Stored<'_>, queries: &[f32], count: usize, scores: &mut [f32], lanes: usize
+        factor: f32, numbers: &[T], keys: &Stored<'_>, queries: &[f32], scores: &mut [f32], places: Places
     ) {
+        let Places { rows, each, lanes } = places;
         assert!(keys.in_bounds() && numbers.len() == keys.data.len() && keys.column_stride == 1);
-        assert!(keys.columns.is_multiple_of(LANES) && queries.len() >= count * keys.columns);
-        assert!(keys.rows == 0 || scores.len() >= (keys.rows - 1) * lanes + count);
+        assert!(keys.columns.is_multiple_of(LANES) && queries.len() >= rows * keys.columns);
         let many = I::TILE.1 >= 4;
-        let mut row = 0;
-        while row < count {
-            // SAFETY: what was asserted, and no more rows than are left.
-            row += unsafe {
-                match count - row {
-                    4.. if many => dot_rows::<I, T, 4, 4>(factor, numbers, keys, queries, row, scores, lanes),
-                    2.. if many => dot_rows::<I, T, 4, 2>(factor, numbers, keys, queries, row, scores, lanes),
-                    _ if many => dot_rows::<I, T, 8, 1>(factor, numbers, keys, queries, row, scores, lanes),
-                    _ => dot_rows::<I, T, 4, 1>(factor, numbers, keys, queries, row, scores, lanes),
-                }
-            };
+        for (part, range) in blocks(0..keys.rows, each).enumerate() {
+            let numbers = &numbers[range.start * keys.row_stride..];
+            let keys = &keys.slice(range);
+            let scores = &mut scores[part * rows..];
+            assert!(scores.len() >= (keys.rows - 1) * lanes + rows);
+            let mut row = 0;
+            while row < rows {
+                // SAFETY: what was asserted, and no more rows than are left.
+                row += unsafe {
+                    match rows - row {
+                        4.. if many => dot_rows::<I, T, 4, 4>(factor, numbers, keys, queries, row, scores, lanes),
+                        2.. if many => dot_rows::<I, T, 4, 2>(factor, numbers, keys, queries, row, scores, lanes),
+                        _ if many => dot_rows::<I, T, 8, 1>(factor, numbers, keys, queries, row, scores, lanes),
+                        _ => dot_rows::<I, T, 4, 1>(factor, numbers, keys, queries, row, scores, lanes),
+                    }
+                };
+            }
         }
     }
 
-    fn add<I, T: Wide>(
-        numbers: &[T], values: &Stored<'_>, weights: &[f32], lanes: usize, count: usize, sums: &mut [f32]
-    ) {
+    fn add<I, T: Wide>(numbers: &[T], values: &Stored<'_>, weights: &[f32], sums: &mut [f32], places: Places) {
+        let Places { rows, each, lanes } = places;
         assert!(values.in_bounds() && numbers.len() == values.data.len() && values.column_stride == 1);
-        assert!(values.columns.is_multiple_of(LANES) && sums.len() >= count * values.columns);
-        assert!(values.rows == 0 || weights.len() >= (values.rows - 1) * lanes + count);
+        assert!(values.columns.is_multiple_of(LANES));
         let many = I::TILE.1 >= 4;
-        let mut row = 0;
-        while row < count {
-            // SAFETY: what was asserted, and no more rows than are left.
-            row += unsafe {
-                match count - row {
-                    4.. if many => add_rows::<I, T, 4, 4>(numbers, values, weights, lanes, row, sums),
-                    2.. if many => add_rows::<I, T, 2, 8>(numbers, values, weights, lanes, row, sums),
-                    _ if many => add_rows::<I, T, 1, 8>(numbers, values, weights, lanes, row, sums),
-                    _ => add_rows::<I, T, 1, 4>(numbers, values, weights, lanes, row, sums),
-                }
-            };
+        for (part, range) in blocks(0..values.rows, each).enumerate() {
+            let numbers = &numbers[range.start * values.row_stride..];
+            let values = &values.slice(range);
+            let (weights, sums) = (&weights[part * rows..], &mut sums[part * rows * values.columns..]);
+            assert!(weights.len() >= (values.rows - 1) * lanes + rows && sums.len() >= rows * values.columns);
+            let mut row = 0;
+            while row < rows {
+                // SAFETY: what was asserted, and no more rows than are left.
+                row += unsafe {
+                    match rows - row {
+                        4.. if many => add_rows::<I, T, 4, 4>(numbers, values, weights, lanes, row, sums),
+                        2.. if many => add_rows::<I, T, 2, 8>(numbers, values, weights, lanes, row, sums),
+                        _ if many => add_rows::<I, T, 1, 8>(numbers, values, weights, lanes, row, sums),
+                        _ => add_rows::<I, T, 1, 4>(numbers, values, weights, lanes, row, sums),
+                    }
+                };
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::block::Block;
 use super::context::{Context, FEW};
-use super::few;
+use super::few::{self, Places};
 use super::split::Split;
 use crate::normalize::Rows;
 use crate::pack;
@@ -12,7 +12,7 @@ use crate::problem::{Problem, Seen};
 use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
-use crate::shape::{KEY_BLOCK, Shape, blocks};
+use crate::shape::{KEY_BLOCK, Shape};
 use crate::simd::{gemm, pad};
 use crate::stored::{Stored, widen};
 use crate::view::{Matrix, View};
@@ -34,19 +34,22 @@ pub(super) fn stream(
         let mut context = Context::new(context, block.rows(), value_width);
         Packed::with(problem, block, |queries| {
             let mut split = queries.split(problem, block, split);
-            let step = split.as_ref().map_or(KEY_BLOCK, Split::keys);
-            for keys in blocks(keys, step) {
+            let mut rest = keys;
+            while !rest.is_empty() {
+                // As many keys as the parts have room for, at most, or as few as a tile has.
+                let together = split.as_ref().map_or(0, |split| split.keys(rest.len()));
+                let keys = rest.start..rest.start + together;
                 match &mut split {
-                    Some(split) if keys.len() == step && block.sees_all(problem, &keys) => {
+                    Some(split) if together > 0 && block.sees_all(problem, &keys) => {
+                        rest.start = keys.end;
                         let tile = block.tile(problem, keys.clone());
                         split.absorb(normalizer, &tile, all_keys.slice(keys.clone()), all_values.slice(keys));
                     }
                     _ => {
-                        for keys in blocks(keys, KEY_BLOCK) {
-                            let (tile_keys, tile_values) =
-                                (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
-                            tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
-                        }
+                        let keys = rest.start..rest.end.min(rest.start + KEY_BLOCK);
+                        rest.start = keys.end;
+                        let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
+                        tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
                     }
                 }
             }
@@ -157,9 +160,12 @@ impl<'a> Packed<'a> {
     /// Writes the scores of a tile, biases included.
     fn scores(&self, problem: &Problem, block: &Block, keys: Stored, scores: &mut Scores, memory: &mut [f32]) {
         let attention = problem.attention;
-        let (count, lanes, width) = (block.rows(), scores.lanes(), problem.shape.query_width);
+        let (lanes, width) = (scores.lanes(), problem.shape.query_width);
         match *self {
-            Self::Few(rows, factor) => few::products(factor, keys, rows, count, scores.values_mut(), lanes),
+            Self::Few(rows, factor) => {
+                let places = Places { rows: block.rows(), each: KEY_BLOCK, lanes };
+                few::products(factor, keys, rows, scores.values_mut(), places);
+            }
             Self::Dots(turned, factor) => {
                 keys.with(|keys| gemm(factor, keys, turned, scores.values_mut(), lanes, false));
             }
