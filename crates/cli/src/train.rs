@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use regard_recipes::presets::Preset;
-use regard_recipes::train::{self, Event, Outcome};
+use regard_recipes::train::{self, Changes, Event, Outcome};
 
 use crate::{Result, interruption};
 
@@ -46,9 +46,12 @@ pub struct Train {
     /// Threads; a batch is cut into as many parts, so the bits of the result depend on it.
     #[arg(long, conflicts_with = "resume")]
     shards: Option<usize>,
-    /// Seed of weights, order and dropout.
+    /// Seed of weights, order, dropout and extra pairs.
     #[arg(long, conflicts_with = "resume")]
     seed: Option<u64>,
+    /// Extra pairs, joined or uncapitalised from the training pairs, as a share of those, from 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    augment: Option<f32>,
 }
 
 impl Train {
@@ -63,11 +66,14 @@ impl Train {
             next
         };
         let mut observe = |event: Event| match event {
-            Event::Started { parameters, pairs, left_out, step, steps } => {
+            Event::Started { parameters, pairs, extra, left_out, step, steps } => {
                 bar.set_length(steps);
                 bar.set_position(step);
                 bar.reset_eta();
-                bar.println(format!("{parameters} parameters, {pairs} pairs ({left_out} too long), from step {step}"));
+                let extra = if extra > 0 { format!(" and {extra} made of them") } else { String::new() };
+                let line =
+                    format!("{parameters} parameters, {pairs} pairs{extra} ({left_out} too long), from step {step}");
+                bar.println(line);
                 bar.enable_steady_tick(Duration::from_secs(1));
             }
             Event::Stepped { step, loss, speed, .. } => {
@@ -88,7 +94,7 @@ impl Train {
             }
         };
         let outcome = if self.resume {
-            train::resume(&self.out, self.steps, &stop, &mut observe)?
+            train::resume(&self.out, Changes { steps: self.steps, augment: self.augment }, &stop, &mut observe)?
         } else {
             let preset = Preset::named(&self.preset)?;
             let mut training = preset.training();
@@ -99,6 +105,7 @@ impl Train {
             training.validate_every = self.validate_every.unwrap_or(training.validate_every);
             training.shards = self.shards.unwrap_or(training.shards);
             training.seed = self.seed.unwrap_or(training.seed);
+            training.augment = self.augment.unwrap_or(training.augment);
             let data = self.data.as_deref().ok_or("--data is missing")?;
             let vocabulary = self.vocabulary.unwrap_or(preset.vocabulary());
             let architecture = |tokens| preset.architecture(tokens);

@@ -183,7 +183,8 @@ impl Attention {
 pub struct Output {
     /// `[batch, head, query, value feature]`, contiguous.
     pub context: Vec<f32>,
-    /// Each row's log-sum-exp `[batch, head, query]`; −∞ for a query that sees no key.
+    /// Each row's log-sum-exp `[batch, head, query]`, or what another [normalizer](crate::normalize) keeps in its place; −∞
+    /// for a query that sees no key.
     pub lse: Vec<f32>,
 }
 

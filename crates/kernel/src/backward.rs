@@ -9,10 +9,13 @@
 //! dQ, dK and the parameters from dE, by way of the biases and the score
 //! ```
 //!
+//! The third line is the softmax's; other normalizers have their own, and some need a δ that the context does not know.
+//!
 //! Sums over keys and sums over queries run in order whichever way the work is cut, so the cut may depend on the number of
 //! threads and the result does not.
 
 mod block;
+mod gather;
 mod parameters;
 mod tile;
 
@@ -22,6 +25,7 @@ use std::ops::Range;
 use crate::attention::Gradients;
 use crate::pack;
 use crate::problem::{Problem, cut, run as run_tasks};
+use crate::scan::AllLimits;
 use crate::score::{Keys, ScoreGradients};
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, blocks};
@@ -38,6 +42,9 @@ pub(crate) struct Inputs<'a> {
     context: &'a [f32],
     lse: &'a [f32],
     grad: &'a View<'a>,
+    limits: Option<AllLimits>,
+    /// What was gathered about each row, `[batch, head, query]`, if the normalizer asks for it.
+    gathered: Option<Vec<f32>>,
 }
 
 /// What a pass writes; `None` is left to another one.
@@ -55,7 +62,8 @@ struct Pass<'a> {
 
 /// All gradients.
 pub(crate) fn run(problem: &Problem, values: &View, context: &[f32], lse: &[f32], grad: &View) -> Gradients {
-    let inputs = Inputs { problem, values, context, lse, grad };
+    let mut inputs = Inputs { problem, values, context, lse, grad, limits: AllLimits::find(problem), gathered: None };
+    inputs.gathered = problem.attention.normalizer.gathers().then(|| gather::run(&inputs));
     let Shape { batch, heads, key_heads, queries, keys, query_width, key_width, value_width } = problem.shape;
     let mut gradients = Gradients {
         queries: vec![0.0; batch * heads * queries * query_width],

@@ -6,11 +6,12 @@ use crate::mask::Visible;
 use crate::normalize::Rows;
 use crate::pack;
 use crate::problem::{Problem, Seen, cut, run as run_tasks};
-use crate::score::Queries;
+use crate::scan;
+use crate::score::{Queries, dot};
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, Shape, Tile, blocks};
-use crate::simd::{gemm, multiversion, pad};
+use crate::simd::{Base, multiversion, pad};
 use crate::view::{Matrix, View};
 
 /// Fills `context` `[batch, head, query, value feature]` and `lse` `[batch, head, query]`.
@@ -35,7 +36,8 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
     });
 }
 
-/// Streams some keys past a block of queries. `sum` becomes the context `[value feature][lane]`, yet to be scaled.
+/// Streams some keys past a block of queries; all of them if the normalizer scans. `sum` becomes the context
+/// `[value feature][lane]`, yet to be scaled.
 pub(crate) fn stream(
     problem: &Problem,
     values: &View,
@@ -45,15 +47,39 @@ pub(crate) fn stream(
     keys: Range<usize>,
     sum: &mut [f32],
 ) -> Rows {
-    let Shape { query_width, value_width, .. } = problem.shape;
+    let rows = pass(problem, values, batch, head, queries.clone(), keys.clone(), false, sum);
+    // A hidden value meets a weight of 0, and 0 · NaN is NaN. That is so rare that it is looked for afterwards.
+    if problem.attention.mask.is_none() || pack::all_finite(sum) {
+        return rows;
+    }
+    pass(problem, values, batch, head, queries, keys, true, sum)
+}
+
+/// One pass of [`stream`]; a careful one keeps hidden values from their weights.
+#[allow(clippy::too_many_arguments)]
+fn pass(
+    problem: &Problem,
+    values: &View,
+    batch: usize,
+    head: usize,
+    queries: Range<usize>,
+    keys: Range<usize>,
+    careful: bool,
+    sum: &mut [f32],
+) -> Rows {
+    let query_width = problem.shape.query_width;
     let lanes = pad(queries.len());
     let dropped = if problem.attention.dropout.is_some() { lanes * KEY_BLOCK } else { 0 };
     let mut rows = Rows::new(queries.len());
-    sum.fill(0.0);
     scratch::with([query_width * lanes, lanes * KEY_BLOCK, dropped], |[transposed, tile_scores, mask]| {
         let source = problem.queries.matrix(batch, head).slice(queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count: queries.len(), width: query_width };
+        let limits = scan::limits(problem, batch, head, queries.clone(), &packed, false);
+        if let Some(limits) = &limits {
+            rows.reference = limits.scores;
+        }
+        problem.attention.normalizer.begin(&problem.shape, &mut rows);
         let values = values.matrix(batch, head / problem.shape.group());
         let mut first = true;
         for keys in blocks(keys, KEY_BLOCK) {
@@ -62,36 +88,40 @@ pub(crate) fn stream(
             if matches!(seen, Seen::Nothing) {
                 continue;
             }
-            let mut scores = Scores::new(&tile, tile_scores);
+            let mut scores = Scores::of(&tile, &seen, tile_scores);
             problem.scores(&tile, &packed, &seen, &mut scores);
-            problem.attention.normalizer.absorb(&mut scores, &mut rows);
-            if !first {
-                rescale(sum, lanes, &rows.rescale[..lanes]);
+            if let Some(limits) = &limits {
+                problem.attention.normalizer.select(limits, &mut scores);
             }
+            problem.attention.normalizer.absorb(&mut scores, &mut rows);
+            let base = if first { Base::Zero } else { Base::Scaled(&rows.rescale[..lanes]) };
             first = false;
             if let Some(dropout) = &problem.attention.dropout {
                 let mut mask = Scores::new(&tile, mask);
                 dropout.fill(&tile, &mut mask);
                 scores.zip(&mask, |weight, scale| weight * scale);
             }
-            values.slice(keys).with(|values| add_values(values, &scores, &seen, value_width, &tile, sum));
+            let values = values.slice(keys);
+            values.with(|values| match &seen {
+                Seen::Some(visible) if careful => add_seen_values(values, &scores, visible, &tile, base, sum),
+                _ => dot::mix(values, &scores, base, sum),
+            });
+        }
+        if first {
+            sum.fill(0.0);
         }
     });
     rows
 }
 
-/// Cᵀ += Vᵀ · Pᵀ, in which a value that a query cannot see never meets its weight of 0: 0 · NaN is NaN.
-fn add_values(values: Matrix, weights: &Scores, seen: &Seen, width: usize, tile: &Tile, sum: &mut [f32]) {
-    let lanes = weights.lanes();
-    match seen {
-        Seen::Some(visible) if !finite(values) => scratch::with([KEY_BLOCK * pad(width)], |[rows]| {
-            pack::finite_rows(values, rows);
-            let finite = Matrix::panel(rows, values.rows, width, pad(width));
-            gemm(1.0, finite.transposed(), weights.values(), sum, lanes, true);
-            add_seen(values, weights, visible, tile, sum);
-        }),
-        _ => gemm(1.0, values.transposed(), weights.values(), sum, lanes, true),
-    }
+/// Cᵀ = base + Vᵀ · Pᵀ, in which a value that a query cannot see never meets its weight of 0.
+fn add_seen_values(values: Matrix, weights: &Scores, visible: &Visible, tile: &Tile, base: Base, sum: &mut [f32]) {
+    scratch::with([KEY_BLOCK * pad(values.columns)], |[rows]| {
+        pack::finite_rows(values, rows);
+        let finite = Matrix::panel(rows, values.rows, values.columns, pad(values.columns));
+        dot::mix(finite, weights, base, sum);
+        add_seen(values, weights, visible, tile, sum);
+    });
 }
 
 /// Adds the values that are not finite to the queries that see them.
@@ -107,17 +137,6 @@ fn add_seen(values: Matrix, weights: &Scores, visible: &Visible, tile: &Tile, su
             }
         }
     }
-}
-
-/// Whether no number of a matrix is infinite or NaN.
-pub(crate) fn finite(matrix: Matrix) -> bool {
-    (0..matrix.rows).all(|row| {
-        if matrix.column_stride == 1 {
-            pack::finite(&matrix.data[row * matrix.row_stride..][..matrix.columns])
-        } else {
-            (0..matrix.columns).all(|column| matrix.get(row, column).is_finite())
-        }
-    })
 }
 
 multiversion! {

@@ -49,7 +49,8 @@
 //!
 //! After the last key the context is divided by the total. What is kept of a row is one number, its log-sum-exp
 //! `lse_i = log Σ_j exp e_ij`, because `a_ij = exp(e_ij − lse_i)` gives back any weight. The backward pass and the
-//! [probes](probe) do just that, tile by tile.
+//! [probes](probe) do just that, tile by tile. Other normalizers keep another number; those whose weights end at a
+//! threshold find it first, in passes of their own ([`normalize`]).
 //!
 //! Queries lie side by side in vector lanes and keys follow one another, so maxima, sums, rescaling and masks need no
 //! shuffling, and one small matrix kernel serves all seven products. Modifiers are trait objects that are called once a
@@ -81,6 +82,7 @@ mod pack;
 pub mod probe;
 mod problem;
 pub mod rows;
+mod scan;
 pub mod score;
 mod scores;
 mod scratch;
@@ -95,8 +97,10 @@ pub use decode::{KeyValueCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
-pub use mask::{Causal, Corner, DenseMask, Documents, KeyMask, Mask, Padding, SharedMask, Window};
-pub use normalize::{Normalizer, Softmax};
+pub use mask::{
+    Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
+};
+pub use normalize::{Entmax15, Normalizer, Sigmoid, Softmax, Sparsemax, TopK};
 pub use probe::Probe;
 pub use score::{Additive, Bilinear, Cosine, Dot, ScaledDot, Score};
 pub use scores::Scores;

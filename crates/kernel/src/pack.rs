@@ -1,6 +1,6 @@
 //! Copies between strided matrices and the panels that products run on.
 
-use crate::simd::{LANES, Lanes, SIDE, multiversion, pad, turn};
+use crate::simd::{LANES, Lanes, multiversion, pad, turn};
 use crate::view::Matrix;
 
 multiversion! {
@@ -11,16 +11,13 @@ multiversion! {
         if from.rows < lanes {
             to.chunks_exact_mut(lanes).for_each(|to| to[from.rows..].fill(0.0));
         }
-        let (rows, columns) = if from.column_stride == 1 { whole_squares(from.rows, from.columns) } else { (0, 0) };
-        for row in (0..rows).step_by(SIDE) {
-            for column in (0..columns).step_by(SIDE) {
-                let square = &from.data[row * from.row_stride + column..];
-                turn(square, from.row_stride, &mut to[column * lanes + row..], lanes);
-            }
-        }
-        for row in 0..from.rows {
-            for column in if row < rows { columns } else { 0 }..from.columns {
-                to[column * lanes + row] = from.get(row, column);
+        if from.column_stride == 1 {
+            turn::<I>(from.data, from.row_stride, [from.rows, from.columns], to, lanes);
+        } else {
+            for row in 0..from.rows {
+                for column in 0..from.columns {
+                    to[column * lanes + row] = from.get(row, column);
+                }
             }
         }
     }
@@ -41,6 +38,22 @@ multiversion! {
         }
     }
 
+    /// Whether no number is infinite or NaN.
+    pub(crate) fn all_finite<I>(numbers: &[f32]) -> bool {
+        finite(numbers)
+    }
+
+    /// Whether no number of a matrix is infinite or NaN.
+    pub(crate) fn finite_matrix<I>(matrix: Matrix<'_>) -> bool {
+        (0..matrix.rows).all(|row| {
+            if matrix.column_stride == 1 {
+                finite(&matrix.data[row * matrix.row_stride..][..matrix.columns])
+            } else {
+                (0..matrix.columns).all(|column| matrix.get(row, column).is_finite())
+            }
+        })
+    }
+
     /// As [`rows`], but a row that is not finite becomes all zeros.
     /// Returns whether every row was finite.
     pub(crate) fn finite_rows<I>(from: Matrix<'_>, to: &mut [f32]) -> bool {
@@ -58,17 +71,7 @@ multiversion! {
     /// Copies `[column][lane]` to contiguous rows.
     pub(crate) fn untranspose<I>(from: &[f32], lanes: usize, rows: usize, to: &mut [f32]) {
         let width = to.len().checked_div(rows).unwrap_or(0);
-        let (whole_rows, columns) = whole_squares(rows, width);
-        for row in (0..whole_rows).step_by(SIDE) {
-            for column in (0..columns).step_by(SIDE) {
-                turn(&from[column * lanes + row..], lanes, &mut to[row * width + column..], width);
-            }
-        }
-        for row in 0..rows {
-            for column in if row < whole_rows { columns } else { 0 }..width {
-                to[row * width + column] = from[column * lanes + row];
-            }
-        }
+        turn::<I>(from, lanes, [width, rows], to, width);
     }
 
     /// The product of each row of a matrix with the row of `others`, contiguous, in the same place. Where the other number
@@ -97,15 +100,9 @@ multiversion! {
     }
 }
 
-/// How many rows and columns whole squares cover.
-#[inline(always)]
-fn whole_squares(rows: usize, columns: usize) -> (usize, usize) {
-    (rows - rows % SIDE, columns - columns % SIDE)
-}
-
 /// Whether no number is infinite or NaN.
 #[inline(always)]
-pub(crate) fn finite(numbers: &[f32]) -> bool {
+fn finite(numbers: &[f32]) -> bool {
     // The difference of a number to itself is 0 unless it is infinite or NaN; adding up lets this vectorise.
     numbers.iter().fold(0u32, |bad, x| bad | u32::from(x.abs().to_bits() >= f32::INFINITY.to_bits())) == 0
 }

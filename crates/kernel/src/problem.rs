@@ -60,7 +60,7 @@ impl<'a> Problem<'a> {
             Coverage::Mixed => {
                 let mut visible = Visible::none(tile);
                 mask.fill(tile, &mut visible);
-                Seen::Some(visible)
+                Seen::Some(visible.close())
             }
         }
     }
@@ -103,12 +103,12 @@ pub(crate) fn run<T: Send>(work: f64, tasks: Vec<T>, task: impl Fn(T) + Sync + S
 }
 
 /// Cuts `[unit][position][width]` into the given ranges of positions, the same in every unit, in order.
-pub(crate) fn cut(
-    mut data: &mut [f32],
+pub(crate) fn cut<T>(
+    mut data: &mut [T],
     units: usize,
     ranges: impl Iterator<Item = Range<usize>> + Clone,
     width: usize,
-) -> Vec<&mut [f32]> {
+) -> Vec<&mut [T]> {
     let mut parts = Vec::with_capacity(units * ranges.clone().count());
     for _ in 0..units {
         for range in ranges.clone() {

@@ -1,14 +1,14 @@
-//! Two kernels that run along rows and, beside attention, are where training a small model spends its time: cross-entropy
-//! over a vocabulary, and layer normalisation.
+//! Two kernels that run along rows and, beside attention, are where training a small model spends its time: the
+//! cross-entropy of a linear classifier over a vocabulary, and layer normalisation.
 //!
 //! Rows are dealt to the threads of the current pool in fixed chunks, and sums over rows are added up chunk by chunk, so
 //! results have the same bits for any number of threads.
 
-mod cross_entropy;
 mod layer_norm;
+mod linear_cross_entropy;
 
-pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
+pub use linear_cross_entropy::{LinearCrossEntropy, LinearGradients};
 
 /// Numbers that one task handles, about.
 const CHUNK: usize = 1 << 14;

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use crate::mask::Needed;
+use crate::problem::Seen;
 use crate::shape::Tile;
-use crate::simd::{multiversion, pad};
+use crate::simd::{LANES, multiversion, pad};
 
 /// The scores (or weights, or gradients) of a tile.
 ///
@@ -16,6 +18,7 @@ pub struct Scores<'a> {
     lanes: usize,
     queries: Range<usize>,
     keys: Range<usize>,
+    needed: Needed,
 }
 
 impl<'a> Scores<'a> {
@@ -26,7 +29,30 @@ impl<'a> Scores<'a> {
             lanes: pad(tile.queries.len()),
             queries: tile.queries.clone(),
             keys: tile.keys.clone(),
+            needed: [(0, tile.keys.len() as u8); _],
         }
+    }
+
+    /// As [`new`](Scores::new), of which only what is seen has to be computed.
+    pub(crate) fn of(tile: &Tile, seen: &Seen, buffer: &'a mut [f32]) -> Self {
+        let scores = Self::new(tile, buffer);
+        match seen {
+            Seen::Some(visible) => Self { needed: visible.needed(), ..scores },
+            _ => scores,
+        }
+    }
+
+    /// The parts of the tile that have to be computed: ranges of lanes, with the keys (counted within the tile) that one of
+    /// their queries sees. Together the lanes are all there are.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
+        let (needed, vectors) = (self.needed, self.lanes / LANES);
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let first = next;
+            let &(start, end) = needed[..vectors].get(first)?;
+            next += needed[first..vectors].iter().take_while(|&&other| other == (start, end)).count();
+            Some((first * LANES..next * LANES, usize::from(start)..usize::from(end)))
+        })
     }
 
     /// How many numbers a tile takes, padding included.

@@ -168,6 +168,12 @@ impl<'a> Matrix<'a> {
         self.data[row * self.row_stride + column * self.column_stride]
     }
 
+    /// Some of the rows.
+    pub(crate) fn slice(self, rows: Range<usize>) -> Self {
+        let data = self.data.get(rows.start * self.row_stride..).unwrap_or_default();
+        Self { data, rows: rows.len(), ..self }
+    }
+
     /// The same numbers with rows and columns exchanged.
     pub(crate) fn transposed(self) -> Self {
         Self {
@@ -177,12 +183,6 @@ impl<'a> Matrix<'a> {
             column_stride: self.row_stride,
             ..self
         }
-    }
-
-    /// Some of the rows.
-    pub(crate) fn slice(self, rows: Range<usize>) -> Self {
-        let data = self.data.get(rows.start * self.row_stride..).unwrap_or_default();
-        Self { data, rows: rows.len(), ..self }
     }
 
     /// Whether every index lies inside the data.

@@ -1,12 +1,13 @@
-//! Every score with every bias and every mask, forward, backward and observed, against double precision.
+//! Every score with every bias, mask and normalizer, forward, backward and observed, against double precision.
 
 mod oracle;
 
 use oracle::*;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Causal, Corner, Cosine, DenseBias, DenseMask, Documents, Dot, KeyMask,
-    Padding, RelativeBuckets, ScaledDot, Shape, SharedMask, SoftCap, Softmax, Window, dropout,
+    Additive, Alibi, Attention, Bilinear, Blocks, Causal, Corner, Cosine, DenseBias, DenseMask, Dilated, Documents,
+    Dot, Entmax15, Global, KeyMask, Padding, Prefix, RelativeBuckets, ScaledDot, Shape, SharedMask, Sigmoid, SoftCap,
+    Softmax, Sparsemax, TopK, Window, dropout,
 };
 
 /// An attention under construction, and the same by definition.
@@ -18,7 +19,8 @@ struct Case {
 
 const SCORES: usize = 7;
 const BIASES: usize = 8;
-const MASKS: usize = 9;
+const MASKS: usize = 14;
+const NORMALIZERS: usize = 8;
 
 fn start(kind: usize, shape: Shape) -> Case {
     let (d, heads, seed) = (shape.query_width, shape.heads, 77);
@@ -68,7 +70,7 @@ fn start(kind: usize, shape: Shape) -> Case {
             score,
             biases: vec![],
             mask: Box::new(|_| true),
-            temperature: 1.0,
+            normalize: Normalize::Softmax { temperature: 1.0 },
             keep: Box::new(|_| 1.0),
         },
         inputs: Inputs { score: wide(&parameters), ..Inputs::default() },
@@ -157,6 +159,38 @@ impl Case {
                 let attention = attention.mask(KeyMask::new(key_seen.clone(), keys).unwrap());
                 (attention, Box::new(move |[b, _, _, j]| key_seen[b * keys + j]))
             }
+            8 => {
+                let attention = attention.mask(Dilated::new(Some(4), Some(2), 3).unwrap());
+                let tooth = move |[_, _, i, j]: Pair| {
+                    let behind = i as isize + offset - j as isize;
+                    behind % 3 == 0 && (-6..=12).contains(&behind)
+                };
+                (attention, Box::new(tooth))
+            }
+            9 => {
+                let attention = attention.mask(Window::new(Some(5), Some(0)) | Global::new([0, keys / 2]));
+                let seen = move |[_, _, i, j]: Pair| {
+                    let stands = i as isize + offset;
+                    let chosen = |place: isize| place == 0 || place == keys as isize / 2;
+                    (0..=5).contains(&(stands - j as isize)) || chosen(j as isize) || chosen(stands)
+                };
+                (attention, Box::new(seen))
+            }
+            10 => {
+                let attention = attention.mask(Causal::default() | Prefix::new(lengths.clone()));
+                (attention, Box::new(move |pair: Pair| causal(pair) || pair[3] < lengths[pair[0]]))
+            }
+            11 => {
+                let rule = |b: usize, h: usize, i: usize, j: usize| (i + b) / 16 != (j + h) / 16;
+                let attention = attention.mask(Blocks::new([batch, heads, queries, keys], rule).unwrap());
+                (attention, Box::new(move |[b, h, i, j]| rule(b, h, i, j)))
+            }
+            12 => {
+                let layout: Vec<bool> = (0..queries.div_ceil(8) * keys.div_ceil(8)).map(|i| i % 3 != 1).collect();
+                let blocks = Blocks::from_layout(&layout, [1, 1, queries, keys], 8).unwrap();
+                let seen = move |[_, _, i, j]: Pair| layout[i / 8 * keys.div_ceil(8) + j / 8];
+                (attention.mask(blocks), Box::new(seen))
+            }
             _ => {
                 let shared = SharedMask::new(KeyMask::new(key_seen.clone(), keys).unwrap());
                 let attention = attention.mask((documents & !Window::new(None, Some(0))) | shared);
@@ -169,12 +203,24 @@ impl Case {
         self
     }
 
-    fn normalizer(mut self, temperature: f32) -> Self {
-        let sink = numbers(11, self.oracle.shape.heads);
-        let softmax = Softmax::default().temperature(temperature).unwrap().sink(sink.clone());
-        self.attention = self.attention.normalizer(softmax);
-        self.oracle.temperature = f64::from(temperature);
-        self.inputs.sink = wide(&sink);
+    fn normalizer(mut self, kind: usize) -> Self {
+        let attention = self.attention;
+        let (attention, normalize) = match kind {
+            0 => (attention, Normalize::Softmax { temperature: 1.0 }),
+            1 => {
+                let sink = numbers(11, self.oracle.shape.heads);
+                self.inputs.sink = wide(&sink);
+                let softmax = Softmax::default().temperature(0.8).unwrap().sink(sink);
+                (attention.normalizer(softmax), Normalize::Softmax { temperature: f64::from(0.8f32) })
+            }
+            2 => (attention.normalizer(Sigmoid::default()), Normalize::Sigmoid { bias: None }),
+            3 => (attention.normalizer(Sigmoid::new(-0.5).unwrap()), Normalize::Sigmoid { bias: Some(-0.5) }),
+            4 => (attention.normalizer(TopK::new(1).unwrap()), Normalize::TopK(1)),
+            5 => (attention.normalizer(TopK::new(7).unwrap()), Normalize::TopK(7)),
+            6 => (attention.normalizer(Sparsemax), Normalize::Sparsemax),
+            _ => (attention.normalizer(Entmax15), Normalize::Entmax15),
+        };
+        (self.attention, self.oracle.normalize) = (attention, normalize);
         self
     }
 
@@ -220,7 +266,8 @@ impl Case {
             // The derivative along a random direction, with all components in it, by central differences.
             for seed in [100, 101] {
                 let direction = wide(&numbers(seed, found.len()));
-                let step = 1e-5;
+                // So small that hardly any score crosses a threshold on the way.
+                let step = 1e-7;
                 let loss = |sign: f64| {
                     let mut moved = self.inputs.clone();
                     let values = pick(&mut moved);
@@ -266,14 +313,26 @@ fn every_combination_of_score_bias_and_mask() {
         if score == 4 {
             size.key_width = 6;
         }
-        let mut case = start(score, size).bias(bias).mask(mask);
-        if index.is_multiple_of(2) {
-            case = case.normalizer(0.8);
-        }
+        let mut case = start(score, size).bias(bias).mask(mask).normalizer(index % 2);
         if index.is_multiple_of(3) {
             case = case.dropout(0.2);
         }
         case.check(&format!("score {score}, bias {bias}, mask {mask}, case {index}, {size:?}"));
+    }
+}
+
+#[test]
+fn every_combination_of_normalizer_bias_and_mask() {
+    for (normalizer, bias, mask) in (2 * BIASES * MASKS..NORMALIZERS * BIASES * MASKS)
+        .map(|i| (i / (BIASES * MASKS), i / MASKS % BIASES, i % MASKS))
+    {
+        let index = normalizer * 3 + bias * 5 + mask * 7 + bias * mask;
+        let score = [0, 1, 2, 3, 5, 6][index % 6];
+        let mut case = start(score, shape(index / 2)).bias(bias).mask(mask).normalizer(normalizer);
+        if index.is_multiple_of(4) {
+            case = case.dropout(0.2);
+        }
+        case.check(&format!("normalizer {normalizer}, score {score}, bias {bias}, mask {mask}, case {index}"));
     }
 }
 
@@ -292,8 +351,9 @@ fn edges_of_tiles() {
                 key_width: [1, 16, 20][(i + j) % 3],
                 value_width: [3, 32][(i * j) % 2],
             };
-            for mask in [0, 1, 4] {
-                start(1, size).mask(mask).check(&format!("{queries} queries, {keys} keys, mask {mask}"));
+            for (mask, normalizer) in [(0, 0), (1, 0), (4, 0), (1, 2 + (i + j) % (NORMALIZERS - 2))] {
+                let name = format!("{queries} queries, {keys} keys, mask {mask}, normalizer {normalizer}");
+                start(1, size).mask(mask).normalizer(normalizer).check(&name);
             }
         }
     }
@@ -313,5 +373,18 @@ fn few_queries() {
             value_width: 4,
         };
         start(score, size).mask(4).check(&format!("score {score}, {queries} queries"));
+    }
+}
+
+#[test]
+fn long_rows() {
+    for normalizer in 0..NORMALIZERS {
+        // Of one feature, so that some rows of scores are nearly all alike and give every key a weight.
+        let [query_width, key_width, value_width] = [1, 1, 5];
+        let (queries, keys) = (70, 700);
+        let size = Shape { batch: 1, heads: 2, key_heads: 1, queries, keys, query_width, key_width, value_width };
+        for mask in [0, 5] {
+            start(0, size).mask(mask).normalizer(normalizer).check(&format!("normalizer {normalizer}, mask {mask}"));
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Arguments that cannot be used, and what is said about them.
 
 use regard_kernel::probe::{Pyramid, TopKeys, Weights};
+use regard_kernel::rows::{self, LinearCrossEntropy};
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Cosine, DenseBias, DenseMask, Documents, KeyMask, KeyValueCache, Padding,
-    RelativeBuckets, Result, SoftCap, Softmax, View, dropout, rows,
+    Additive, Alibi, Attention, Bilinear, Blocks, Cosine, DenseBias, DenseMask, Dilated, Documents, Global, KeyMask,
+    KeyValueCache, Padding, Prefix, RelativeBuckets, Result, Sigmoid, SoftCap, Softmax, TopK, View, dropout,
 };
 
 #[track_caller]
@@ -97,6 +98,24 @@ fn modifiers() {
         run(plain().mask(Documents::new([0, 2]).unwrap())),
         "query offsets: an end at 2 given, the length, 3 expected",
     );
+    refused(run(plain().mask(Prefix::new([4]))), "prefix: length 4 given, at most 3 keys expected");
+    refused(Dilated::new(None, None, 0), "dilation: 0 given, a step of at least 1 expected");
+    refused(run(plain().mask(Global::new([0, 3]))), "global positions: key 3 given, less than 3 keys expected");
+    refused(
+        run(plain().mask(Global::batches([vec![], vec![0]]))),
+        "global positions: 2 lists given, 1, or one for each of 1 batches expected",
+    );
+    refused(
+        run(plain().mask(Blocks::new([1, 1, 2, 3], |_, _, _, _| true).unwrap())),
+        "blocks: [1, 1, 2, 3] given, [1 or 1, 4 or 1, 3, 3] expected",
+    );
+    refused(Blocks::from_layout(&[true], [1, 1, 3, 3], 0), "side of a block: 0 given, at least 1 expected");
+    refused(
+        Blocks::from_layout(&[true; 3], [1, 1, 5, 3], 3),
+        "layout of blocks: 3 booleans given, the product of [1, 1, 2, 1] expected",
+    );
+    let endless = Blocks::new([1, 1, usize::MAX, usize::MAX], |_, _, _, _| true).unwrap_err();
+    assert!(endless.to_string().ends_with("so few that they fit into memory expected"));
     refused(
         run(plain().bias(DenseBias::new([0.0; 4], [1, 2, 1, 2]).unwrap())),
         "dense bias: [1, 2, 1, 2] given, [1, 4, 3, 3], or 1 instead of any expected",
@@ -119,6 +138,8 @@ fn modifiers() {
         run(plain().normalizer(Softmax::default().sink([0.0; 3]))),
         "softmax sink: 3 logits given, one for each of 4 heads expected",
     );
+    refused(TopK::new(0), "k of the strongest keys: 0 given, at least 1 expected");
+    refused(Sigmoid::new(f32::INFINITY), "sigmoid bias: inf given, a finite number expected");
     refused(
         run(Attention::new(Cosine::new([1.0; 3]))),
         "tau: 3 numbers given, 1 for all heads or 4 for 4 heads expected",
@@ -159,16 +180,29 @@ fn probes_and_caches() {
 
 #[test]
 fn rows_of_numbers() {
-    refused(
-        rows::cross_entropy(&[0.0; 5], &[0, 1], 3, 0.0, None),
-        "logits: 5 numbers given, 2 rows of 3 classes expected",
-    );
-    refused(rows::cross_entropy(&[0.0; 6], &[0, 3], 3, 0.0, None), "target: 3 given, less than 3 classes expected");
-    refused(
-        rows::cross_entropy(&[0.0; 6], &[0, 1], 3, 1.5, None),
-        "label smoothing: 1.5 given, between 0 and 1 expected",
-    );
-    assert!(rows::cross_entropy(&[0.0; 6], &[0, 9], 3, 0.0, Some(9)).is_ok());
+    let [three, four, six] = [&[0.0; 3][..], &[0.0; 4], &[0.0; 6]];
+    let good = LinearCrossEntropy {
+        states: four,
+        weight: six,
+        bias: three,
+        width: 2,
+        targets: &[0, 1],
+        smoothing: 0.1,
+        ignore: None,
+    };
+    let refuses = |problem: LinearCrossEntropy, message: &str| {
+        refused(problem.loss(), message);
+        refused(problem.loss_and_gradients(), message);
+    };
+    let wide = LinearCrossEntropy { width: 4, ..good };
+    refuses(wide, "weight: 6 numbers given, rows of width 4, > 0 expected");
+    refuses(LinearCrossEntropy { width: 0, ..good }, "weight: 6 numbers given, rows of width 0, > 0 expected");
+    refuses(LinearCrossEntropy { states: six, ..good }, "states: 6 numbers given, 2 rows of width 2 expected");
+    refuses(LinearCrossEntropy { bias: four, ..good }, "bias: 4 numbers given, none or 3 expected");
+    refuses(LinearCrossEntropy { smoothing: 1.5, ..good }, "label smoothing: 1.5 given, between 0 and 1 expected");
+    let wrong = LinearCrossEntropy { targets: &[0, 3], ..good };
+    refuses(wrong, "target: 3 given, less than 3 classes expected");
+    assert!(LinearCrossEntropy { ignore: Some(3), ..wrong }.loss().is_ok());
     let (mut out, mut mean, mut rstd) = ([0.0; 6], [0.0; 2], [0.0; 2]);
     refused(
         rows::layer_norm(&[0.0; 6], &[1.0; 3], &[0.0; 2], 1e-5, &mut out, &mut mean, &mut rstd),

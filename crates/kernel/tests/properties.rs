@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Gradients, KeyValueCache, Mask, Output,
-    Padding, RelativeBuckets, ScaledDot, SoftCap, Softmax, View, Window,
+    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Dot, Entmax15, Gradients,
+    KeyValueCache, Mask, Output, Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, View,
+    Window,
 };
 
 const LENGTHS: [usize; 9] = [0, 1, 15, 16, 17, 63, 64, 65, 129];
@@ -31,6 +32,17 @@ fn all_bits((output, gradients): &(Output, Gradients)) -> Vec<Vec<u32>> {
     all
 }
 
+/// Every normalizer whose rows sum to 1.
+fn normalized() -> Vec<Attention> {
+    let plain = Attention::default;
+    vec![
+        plain(),
+        plain().normalizer(TopK::new(7).unwrap()),
+        plain().normalizer(Sparsemax),
+        plain().normalizer(Entmax15),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -39,14 +51,16 @@ proptest! {
         let (q_shape, k_shape) = ([1, 2, queries, 8], [1, 2, keys, 8]);
         let (q, k) = (numbers(seed, size(q_shape)), numbers(seed ^ 1, size(k_shape)));
         let (q, k) = (view(&q, q_shape), view(&k, k_shape));
-        let attention = Attention::default().mask(Causal::default());
-        let output = attention.forward(&q, &k, &k).unwrap();
-        let mut weights = Weights::new();
-        attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
-        for (row, lse) in weights.values().chunks(keys).zip(&output.lse) {
-            let sum: f64 = wide(row).iter().sum();
-            let expected = if *lse == f32::NEG_INFINITY { 0.0 } else { 1.0 };
-            prop_assert!((sum - expected).abs() < 1e-5, "a row sums to {}", sum);
+        for attention in normalized() {
+            let attention = attention.mask(Causal::default());
+            let output = attention.forward(&q, &k, &k).unwrap();
+            let mut weights = Weights::new();
+            attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
+            for (row, lse) in weights.values().chunks(keys).zip(&output.lse) {
+                let sum: f64 = wide(row).iter().sum();
+                let expected = if *lse == f32::NEG_INFINITY { 0.0 } else { 1.0 };
+                prop_assert!((sum - expected).abs() < 1e-5, "a row of {:?} sums to {}", attention, sum);
+            }
         }
     }
 
@@ -57,10 +71,12 @@ proptest! {
         let turned = |x: &[f32]| { let mut x = x.to_vec(); x.rotate_left(shift % keys * 8); x };
         let (k2, v2) = (turned(&k), turned(&v));
         let q = view(&q, q_shape);
-        let one = Attention::default().forward(&q, &view(&k, k_shape), &view(&v, k_shape)).unwrap();
-        let two = Attention::default().forward(&q, &view(&k2, k_shape), &view(&v2, k_shape)).unwrap();
-        prop_assert!(difference(&one.context, &wide(&two.context)) < 1e-6);
-        prop_assert!(difference(&one.lse, &wide(&two.lse)) < 1e-6);
+        for attention in normalized().into_iter().chain([Attention::default().normalizer(Sigmoid::default())]) {
+            let one = attention.forward(&q, &view(&k, k_shape), &view(&v, k_shape)).unwrap();
+            let two = attention.forward(&q, &view(&k2, k_shape), &view(&v2, k_shape)).unwrap();
+            prop_assert!(difference(&one.context, &wide(&two.context)) < 1e-6);
+            prop_assert!(difference(&one.lse, &wide(&two.lse)) < 1e-6);
+        }
     }
 
     #[test]
@@ -111,6 +127,12 @@ fn crowded(heads: usize, queries: usize, keys: usize) -> Vec<Attention> {
             .normalizer(Softmax::default().sink(numbers(23, heads))),
         Attention::new(Bilinear::new(numbers(24, 64), 8, 8).unwrap()).bias(Alibi::new(heads)),
         Attention::new(Additive::new(numbers(25, 8), 8)).bias(bias([1, heads, queries, keys])),
+        Attention::default().normalizer(Sigmoid::default()).bias(bias([1, heads, 1, 1])).dropout(0.1, 5).unwrap(),
+        Attention::default()
+            .normalizer(TopK::new(9).unwrap())
+            .bias(bias([1, 1, queries, keys]))
+            .dropout(0.1, 5)
+            .unwrap(),
     ]
 }
 
@@ -257,6 +279,10 @@ fn decoding_is_the_forward_pass() {
             Attention::default(),
             Attention::default().mask(Causal::default()).bias(Alibi::new(4)),
             Attention::default().normalizer(Softmax::default().sink(vec![0.5; 4])).mask(Padding::new([keys, keys / 2])),
+            Attention::default().normalizer(Sigmoid::default()).mask(Padding::new([keys, 0])),
+            Attention::default().normalizer(TopK::new(5).unwrap()).mask(Padding::new([keys, keys / 2])),
+            Attention::default().normalizer(Sparsemax).mask(Causal::default()).bias(Alibi::new(4)),
+            Attention::default().normalizer(Entmax15).mask(Padding::new([keys, 0])),
         ] {
             let expected = attention.forward(&q, &k, &v).unwrap();
             let found = attention.decode(&q, &cache).unwrap();
@@ -306,6 +332,48 @@ fn no_worse_than_the_naive_computation() {
         }
         // Which of two roundings is luckier depends on the numbers; on the whole the fused one must not lose.
         assert!(ours <= naive * 1.05, "fused {ours:e}, naive {naive:e} at length {length}, width {width}");
+    }
+}
+
+#[test]
+fn the_top_of_everything_is_the_softmax() {
+    let shape = [1, 2, 150, 8];
+    let x = numbers(1, size(shape));
+    let x = view(&x, shape);
+    let softmax = Attention::default().mask(Causal::default());
+    let expected = forward_and_backward(&softmax, [&x; 3], &x);
+    for k in [150, usize::MAX] {
+        let top = softmax.clone().normalizer(TopK::new(k).unwrap());
+        assert!(all_bits(&forward_and_backward(&top, [&x; 3], &x)) == all_bits(&expected));
+    }
+    // With 100, the passes are made, and the first 100 queries see no more.
+    let top = softmax.normalizer(TopK::new(100).unwrap()).forward(&x, &x, &x).unwrap();
+    for head in 0..2 {
+        let seen = head * 150 * 8..(head * 150 + 100) * 8;
+        assert_eq!(bits(&top.context[seen.clone()]), bits(&expected.0.context[seen]));
+    }
+}
+
+#[test]
+fn of_equal_scores_the_earlier_keys_count() {
+    let (queries, keys) = (3, 200);
+    let q = vec![1.0; queries];
+    // Scores of 0, 1 and 2 by turns, the zeros of either sign.
+    let k: Vec<f32> = (0..keys).map(|j| [-0.0, 1.0, 2.0, 0.0][j % 4]).collect();
+    let (q, k) = (view(&q, [1, 1, queries, 1]), view(&k, [1, 1, keys, 1]));
+    for count in [1, 49, 50, 51, 99, 100, 101, 137, 199] {
+        let attention = Attention::new(Dot).normalizer(TopK::new(count).unwrap());
+        let output = attention.forward(&q, &k, &k).unwrap();
+        let mut weights = Weights::new();
+        attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
+        let mut order: Vec<usize> = (0..keys).collect();
+        order.sort_by_key(|j| 2 - [0, 1, 2, 0][j % 4]);
+        for row in weights.values().chunks(keys) {
+            let chosen: Vec<usize> = (0..keys).filter(|&j| row[j] > 0.0).collect();
+            let mut expected = order[..count].to_vec();
+            expected.sort_unstable();
+            assert_eq!(chosen, expected);
+        }
     }
 }
 

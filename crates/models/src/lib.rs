@@ -35,4 +35,4 @@ pub use transformer::{
     CARD as TRANSFORMER, DecoderLayer, EncoderLayer, FeedForward, Norm, Transformer, TransformerConfig,
     TransformerState,
 };
-pub use translator::{Sight, Site, Specials, Translator};
+pub use translator::{Classifier, Sight, Site, Specials, Translator};

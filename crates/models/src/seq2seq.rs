@@ -21,7 +21,7 @@ use regard::{Mode, Padding};
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
 use crate::recurrent::{Bidirectional, Gru};
-use crate::translator::{Sight, Site, Specials, Translator, check_dropout, check_length, kept_rows};
+use crate::translator::{Classifier, Sight, Site, Specials, Translator, check_dropout, check_length, kept_rows};
 
 /// The card of the additive form.
 pub const BAHDANAU: Card = Card {
@@ -253,7 +253,7 @@ impl Translator for Seq2Seq {
         self.source_embedding.val().device()
     }
 
-    fn forward(
+    fn states(
         &self,
         source: &Padded,
         target: &Padded,
@@ -276,7 +276,12 @@ impl Translator for Seq2Seq {
         }
         let readouts: Tensor<3> = Tensor::stack(readouts, 1);
         let [rows, length, width] = readouts.dims();
-        Ok(self.output.forward(readouts.reshape([rows * length, width])))
+        Ok(readouts.reshape([rows * length, width]))
+    }
+
+    fn classifier(&self) -> Classifier {
+        let bias = self.output.bias.as_ref().map(|bias| bias.val());
+        Classifier { weight: self.output.weight.val().transpose(), bias }
     }
 
     fn start(&self, source: &Padded) -> Result<Seq2SeqState> {
@@ -289,7 +294,7 @@ impl Translator for Seq2Seq {
         let token = embedding(self.target_embedding.val(), ids).squeeze_dim(1);
         let (readout, _) = self.advance(token, state, Mode::Evaluate)?;
         state.position += 1;
-        Ok(self.output.forward(readout))
+        Ok(self.classifier().scores(readout))
     }
 
     fn select(&self, state: &mut Seq2SeqState, rows: &[usize]) {

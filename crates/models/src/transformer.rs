@@ -17,7 +17,7 @@ use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Mode, Padding, Scale
 
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
-use crate::translator::{Sight, Site, Specials, Translator, check_dropout, check_length, kept_rows};
+use crate::translator::{Classifier, Sight, Site, Specials, Translator, check_dropout, check_length, kept_rows};
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -276,11 +276,11 @@ impl Transformer {
         Ok(self.encoder_norm.iter().fold(x, |x, norm| norm.forward(x)))
     }
 
-    /// `y Eᵀ`.
-    fn score(&self, states: Tensor<3>) -> Tensor<2> {
+    /// The last norm, and positions one below the other.
+    fn finish(&self, states: Tensor<3>) -> Tensor<2> {
         let states = self.decoder_norm.iter().fold(states, |x, norm| norm.forward(x));
         let [rows, length, width] = states.dims();
-        states.reshape([rows * length, width]).matmul(self.embedding.val().transpose())
+        states.reshape([rows * length, width])
     }
 }
 
@@ -307,7 +307,7 @@ impl Translator for Transformer {
         self.embedding.val().device()
     }
 
-    fn forward(
+    fn states(
         &self,
         source: &Padded,
         target: &Padded,
@@ -338,7 +338,11 @@ impl Translator for Transformer {
             })?;
             y = residual.around(&block.feed_forward_norm, y, |y| Ok(block.feed_forward.forward(y)))?;
         }
-        Ok(self.score(y))
+        Ok(self.finish(y))
+    }
+
+    fn classifier(&self) -> Classifier {
+        Classifier { weight: self.embedding.val(), bias: None }
     }
 
     fn start(&self, source: &Padded) -> Result<TransformerState> {
@@ -372,7 +376,7 @@ impl Translator for Transformer {
             y = residual.around(&block.feed_forward_norm, y, |y| Ok(block.feed_forward.forward(y)))?;
         }
         state.position += 1;
-        Ok(self.score(y))
+        Ok(self.classifier().scores(self.finish(y)))
     }
 
     fn select(&self, state: &mut TransformerState, rows: &[usize]) {

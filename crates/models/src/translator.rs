@@ -101,6 +101,26 @@ impl Sight {
     }
 }
 
+/// The last layer of a language model: a score for every token.
+#[derive(Debug, Clone)]
+pub struct Classifier {
+    /// `[vocabulary, width]`
+    pub weight: Tensor<2>,
+    /// `[vocabulary]`
+    pub bias: Option<Tensor<1>>,
+}
+
+impl Classifier {
+    /// `states · weightᵀ + bias`, `[row, width]` → `[row, vocabulary]`.
+    ///
+    /// # Panics
+    /// When the states are not as wide as the weight.
+    pub fn scores(self, states: Tensor<2>) -> Tensor<2> {
+        let scores = states.matmul(self.weight.transpose());
+        self.bias.into_iter().fold(scores, |scores, bias| scores + bias.unsqueeze())
+    }
+}
+
 /// An encoder–decoder over token ids.
 pub trait Translator: Module + Sync {
     /// What is known after reading the source and some of the target, for a batch of hypotheses.
@@ -121,18 +141,35 @@ pub trait Translator: Module + Sync {
     /// Where the weights are.
     fn device(&self) -> Device;
 
-    /// Scores of the next token at every target position, `[row · position, vocabulary]`, the target given
+    /// What the next token is to be read from at every target position, `[row · position, width]`, the target given
     /// ("teacher forcing"). With `sights`, also what was looked at.
     ///
     /// # Errors
     /// When a sequence is longer than [`Self::longest`].
-    fn forward(
+    fn states(
         &self,
         source: &Padded,
         target: &Padded,
         mode: Mode,
         sights: Option<&mut Vec<Sight>>,
     ) -> Result<Tensor<2>>;
+
+    /// What reads the next token from a state.
+    fn classifier(&self) -> Classifier;
+
+    /// Scores of the next token at every target position, `[row · position, vocabulary]`; see [`Self::states`].
+    ///
+    /// # Errors
+    /// As [`Self::states`].
+    fn forward(
+        &self,
+        source: &Padded,
+        target: &Padded,
+        mode: Mode,
+        sights: Option<&mut Vec<Sight>>,
+    ) -> Result<Tensor<2>> {
+        Ok(self.classifier().scores(self.states(source, target, mode, sights)?))
+    }
 
     /// Reads the sources.
     ///
@@ -153,7 +190,7 @@ pub trait Translator: Module + Sync {
     /// many tokens it is the sum of.
     ///
     /// # Errors
-    /// As [`Self::forward`].
+    /// As [`Self::states`].
     fn loss(
         &self,
         sources: &[Vec<u32>],
@@ -172,8 +209,9 @@ pub trait Translator: Module + Sync {
         let source = Padded::new(&sources, pad, vocabulary)?;
         let input = Padded::new(&inputs, pad, vocabulary)?;
         let output = Padded::new(&outputs, pad, vocabulary)?;
-        let logits = self.forward(&source, &input, mode, None)?;
-        let loss = ops::cross_entropy(logits, output.ids(), smoothing, Some(pad))?;
+        let states = self.states(&source, &input, mode, None)?;
+        let Classifier { weight, bias } = self.classifier();
+        let loss = ops::linear_cross_entropy(states, weight, bias, output.ids(), smoothing, Some(pad))?;
         Ok((loss, output.lengths().iter().sum()))
     }
 }

@@ -15,6 +15,7 @@
 //! # Ok::<(), regard_recipes::data::DataError>(())
 //! ```
 
+pub(crate) mod augment;
 pub mod batches;
 mod bpe;
 pub mod pairs;

@@ -77,8 +77,11 @@ pub struct Training {
     pub validate_every: u64,
     /// Parts of a batch that are worked on side by side; the bits of the result depend on it.
     pub shards: usize,
-    /// Of weights, order and dropout.
+    /// Of weights, order, dropout and extra pairs.
     pub seed: u64,
+    /// Extra pairs made of the training pairs (joined, or without the capital in front), as a share of those; 0 is none.
+    #[serde(default)]
+    pub augment: f32,
 }
 
 /// A named starting point.
@@ -168,6 +171,7 @@ impl Preset {
             validate_every: 250,
             shards: 2,
             seed: 1,
+            augment: 0.0,
         };
         let cosine = AdamConfig { schedule: Schedule::Cosine, clip: 1.0, ..adam };
         match self {
@@ -177,6 +181,7 @@ impl Preset {
                 steps: 4000,
                 max_tokens: 2048,
                 max_length: 64,
+                augment: 0.3,
                 ..tiny
             },
             Preset::Bahdanau | Preset::Luong => Training {

@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Position};
 use crate::curve;
-use crate::data::DataError;
 use crate::data::batches::{Batching, Lengths};
 use crate::data::pairs::{Corpus, Pair};
 use crate::data::tokenizer::Tokenizer;
+use crate::data::{DataError, augment};
 use crate::error::{Error, Result};
 use crate::interpreter;
 use crate::optimizer::Adam;
@@ -31,7 +31,7 @@ use crate::shards::Shards;
 pub struct Run {
     /// The data folder.
     pub data: PathBuf,
-    /// A hash of the tokenised data: a run does not go on with other data.
+    /// A hash of the tokenised data, extra pairs not included: a run does not go on with other data.
     pub fingerprint: u64,
     /// The network.
     pub architecture: Architecture,
@@ -48,7 +48,9 @@ pub enum Event {
         parameters: usize,
         /// Training pairs.
         pairs: usize,
-        /// Training pairs that are too long.
+        /// Pairs made of them; see [`Training::augment`].
+        extra: usize,
+        /// Pairs of both that are too long.
         left_out: usize,
         /// Steps already taken.
         step: u64,
@@ -128,11 +130,22 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+/// What may change when a run goes on; what is none stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Changes {
+    /// [`Training::steps`].
+    pub steps: Option<u64>,
+    /// [`Training::augment`].
+    pub augment: Option<f32>,
+}
+
 /// Token ids of sentence pairs.
 struct Encoded {
     sources: Vec<Vec<u32>>,
     targets: Vec<Vec<u32>>,
     lengths: Vec<Lengths>,
+    /// How many, at the end, were made of the others.
+    extra: usize,
 }
 
 impl Encoded {
@@ -145,7 +158,18 @@ impl Encoded {
             .zip(&targets)
             .map(|(source, target)| Lengths { source: source.len(), target: target.len() })
             .collect();
-        Ok(Encoded { sources, targets, lengths })
+        Ok(Encoded { sources, targets, lengths, extra: 0 })
+    }
+
+    /// Adds the extra pairs that the recipe asks for to `pairs`, of which these are the tokens.
+    fn augment(&mut self, pairs: &[Pair], tokenizer: &Tokenizer, training: &Training) -> Result<()> {
+        let Training { max_length, augment: share, seed, .. } = *training;
+        let extra = Encoded::new(&augment::extra_pairs(pairs, &self.lengths, max_length, share, seed), tokenizer)?;
+        self.extra = extra.lengths.len();
+        self.sources.extend(extra.sources);
+        self.targets.extend(extra.targets);
+        self.lengths.extend(extra.lengths);
+        Ok(())
     }
 
     fn fingerprint(&self) -> u64 {
@@ -183,7 +207,7 @@ pub fn start(
     } else {
         Tokenizer::train(texts(), vocabulary)?
     };
-    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    let mut encoded = Encoded::new(&corpus.train, &tokenizer)?;
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     // Nothing is written before everything that can be known to fail has been tried: a folder with a run is not reused.
     check_lengths(data, &training, [&encoded, &dev])?;
@@ -193,6 +217,7 @@ pub fn start(
         architecture: architecture(tokenizer.vocab_size()),
         training,
     };
+    encoded.augment(&corpus.train, &tokenizer, &run.training)?;
     let (network, adam, position) = beginning(&run)?;
     std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
     tokenizer.save(out.join(interpreter::TOKENIZER))?;
@@ -200,21 +225,22 @@ pub fn start(
     go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
 }
 
-/// Goes on with the run in `out` from its last checkpoint; `steps` may extend it.
+/// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on.
 ///
 /// # Errors
 /// As [`start`], and when there is no run, or its data have changed.
-pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
+pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
     let mut run: Run = interpreter::read_json(&out.join("run.json"))?;
-    if let Some(steps) = steps.filter(|&steps| steps != run.training.steps) {
-        run.training.steps = steps;
-        check(&run.training)?;
+    let before = run.training.clone();
+    run.training.steps = changes.steps.unwrap_or(before.steps);
+    run.training.augment = changes.augment.unwrap_or(before.augment);
+    check(&run.training)?;
+    if run.training != before {
         interpreter::write_json(&out.join("run.json"), &run)?;
     }
-    check(&run.training)?;
     let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
     let corpus = Corpus::open(&run.data)?;
-    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    let mut encoded = Encoded::new(&corpus.train, &tokenizer)?;
     if encoded.fingerprint() != run.fingerprint {
         let problem = "has changed since the run began, so that it cannot go on to the same result".into();
         return Err(Error::Content { path: run.data.clone(), problem });
@@ -232,6 +258,7 @@ pub fn resume(out: &Path, steps: Option<u64>, stop: &AtomicBool, observe: &mut d
     };
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     check_lengths(&run.data, &run.training, [&encoded, &dev])?;
+    encoded.augment(&corpus.train, &tokenizer, &run.training)?;
     go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
 }
 
@@ -260,7 +287,7 @@ fn check(training: &Training) -> Result<()> {
     if !(0.0..1.0).contains(&training.smoothing) {
         return Err(Error::option("smoothing", training.smoothing, "a share in [0, 1)"));
     }
-    Ok(())
+    Ok(augment::check(training.augment)?)
 }
 
 /// Fails unless both parts have a pair that is short enough.
@@ -327,8 +354,9 @@ impl Session<'_> {
         let Training { steps, validate_every, seed, .. } = self.run.training;
         let mut epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
         let parameters = prototype.num_params();
-        let (pairs, left_out) = (self.train.lengths.len(), epoch.left_out);
-        observe(Event::Started { parameters, pairs, left_out, step: position.step, steps });
+        let (extra, left_out) = (self.train.extra, epoch.left_out);
+        let pairs = self.train.lengths.len() - extra;
+        observe(Event::Started { parameters, pairs, extra, left_out, step: position.step, steps });
         let before = position.seconds;
         let began = Instant::now();
         let mut interrupted = false;

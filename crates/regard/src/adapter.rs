@@ -16,9 +16,10 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
-use regard_kernel::{Attention, View, dropout, rows};
+use regard_kernel::rows::{self, LinearCrossEntropy};
+use regard_kernel::{Attention, View, dropout};
 
-/// What a row of class scores should have been, and how strictly: see [`crate::ops::cross_entropy`].
+/// What each row's class should have been, and how strictly: see [`crate::ops::linear_cross_entropy`].
 #[derive(Debug, Clone)]
 pub struct Labels {
     /// The right class of each row.
@@ -47,8 +48,13 @@ pub trait FusedOps: Backend {
         beta: FloatTensor<Self>,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-    /// Summed loss (one number) and the rows' log-sum-exp.
-    fn fused_cross_entropy(logits: FloatTensor<Self>, labels: Labels) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// Summed loss (one number). The bias is empty where there is none.
+    fn fused_linear_cross_entropy(
+        states: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        labels: Labels,
+    ) -> FloatTensor<Self>;
     /// Keeps an element with probability `1 - probability`, decided by `(seed, index)` alone, and rescales it.
     fn keyed_dropout(input: FloatTensor<Self>, probability: f32, seed: u64) -> FloatTensor<Self>;
 }
@@ -57,7 +63,14 @@ pub trait FusedOps: Backend {
 trait FusedGradients: Backend {
     fn attend_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 4];
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
-    fn cross_entropy_backward(saved: SavedLoss<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The summed loss, and its gradients by states, weight and bias: they are cheapest to have at once.
+    fn linear_cross_entropy_gradients(
+        states: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        labels: Labels,
+    ) -> (FloatTensor<Self>, [FloatTensor<Self>; 3]);
+    fn linear_cross_entropy_backward(known: [FloatTensor<Self>; 3], grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
 }
 
 #[derive(Debug, Clone)]
@@ -77,13 +90,6 @@ struct SavedNorm<B: Backend> {
     gamma: FloatTensor<B>,
     mean: FloatTensor<B>,
     rstd: FloatTensor<B>,
-}
-
-#[derive(Debug, Clone)]
-struct SavedLoss<B: Backend> {
-    logits: FloatTensor<B>,
-    lse: FloatTensor<B>,
-    labels: Labels,
 }
 
 /// The callers in [`crate::ops`] have checked shapes and types, so the kernel cannot refuse.
@@ -108,6 +114,23 @@ fn view(tensor: &FlexTensor) -> View<'_> {
 
 fn positive(tensor: FlexTensor) -> FlexTensor {
     if tensor.layout().has_positive_strides() { tensor } else { tensor.to_contiguous() }
+}
+
+fn classification<'a>(
+    states: &'a FlexTensor,
+    weight: &'a FlexTensor,
+    bias: &'a FlexTensor,
+    labels: &'a Labels,
+) -> LinearCrossEntropy<'a> {
+    LinearCrossEntropy {
+        states: slice(states),
+        weight: slice(weight),
+        bias: slice(bias),
+        width: weight.layout().shape().dims::<2>()[1],
+        targets: &labels.targets,
+        smoothing: labels.smoothing,
+        ignore: labels.ignore,
+    }
 }
 
 impl FusedOps for Flex {
@@ -140,12 +163,15 @@ impl FusedOps for Flex {
         (tensor(out, [count, width]), tensor(mean, [count]), tensor(rstd, [count]))
     }
 
-    fn fused_cross_entropy(logits: FlexTensor, labels: Labels) -> (FlexTensor, FlexTensor) {
-        let logits = logits.to_contiguous();
-        let [count, classes] = logits.layout().shape().dims::<2>();
-        let Labels { targets, smoothing, ignore } = labels;
-        let loss = rows::cross_entropy(slice(&logits), &targets, classes, smoothing, ignore).expect(CHECKED);
-        (tensor(vec![loss.sum as f32], [1]), tensor(loss.lse, [count]))
+    fn fused_linear_cross_entropy(
+        states: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        labels: Labels,
+    ) -> FlexTensor {
+        let [states, weight, bias] = [states, weight, bias].map(|tensor| tensor.to_contiguous());
+        let loss = classification(&states, &weight, &bias, &labels).loss().expect(CHECKED);
+        tensor(vec![loss as f32], [1])
     }
 
     fn keyed_dropout(input: FlexTensor, probability: f32, seed: u64) -> FlexTensor {
@@ -197,15 +223,30 @@ impl FusedGradients for Flex {
         [tensor(dx, [count, width]), tensor(dgamma, [width]), tensor(dbeta, [width])]
     }
 
-    fn cross_entropy_backward(saved: SavedLoss<Self>, grad: FlexTensor) -> FlexTensor {
+    fn linear_cross_entropy_gradients(
+        states: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        labels: Labels,
+    ) -> (FlexTensor, [FlexTensor; 3]) {
+        let [states, weight, bias] = [states, weight, bias].map(|tensor| tensor.to_contiguous());
+        let (loss, grads) = classification(&states, &weight, &bias, &labels).loss_and_gradients().expect(CHECKED);
+        let shape = |of: &FlexTensor| of.layout().shape().dims::<2>();
+        let grads = [
+            tensor(grads.states, shape(&states)),
+            tensor(grads.weight, shape(&weight)),
+            tensor(grads.bias, bias.layout().shape().dims::<1>()),
+        ];
+        (tensor(vec![loss as f32], [1]), grads)
+    }
+
+    fn linear_cross_entropy_backward(known: [FlexTensor; 3], grad: FlexTensor) -> [FlexTensor; 3] {
+        // Known but for the factor that the rest of the graph multiplies the loss with.
         let scale = slice(&grad.to_contiguous())[0];
-        let Labels { targets, smoothing, ignore } = saved.labels;
-        let shape = saved.logits.layout().shape().dims::<2>();
-        let logits = saved.logits.to_contiguous();
-        let (lse, mut out) = (slice(&saved.lse), vec![0.0; shape[0] * shape[1]]);
-        rows::cross_entropy_backward(slice(&logits), &targets, shape[1], smoothing, ignore, lse, scale, &mut out)
-            .expect(CHECKED);
-        tensor(out, shape)
+        known.map(|mut known| {
+            known.storage_mut::<f32>().iter_mut().for_each(|value| *value *= scale);
+            known
+        })
     }
 }
 
@@ -242,16 +283,16 @@ impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
 }
 
 #[derive(Debug)]
-struct CrossEntropyBackward;
+struct LinearCrossEntropyBackward;
 
-impl<B: FusedGradients> Backward<B, 1> for CrossEntropyBackward {
-    type State = SavedLoss<B>;
+impl<B: FusedGradients> Backward<B, 3> for LinearCrossEntropyBackward {
+    type State = [FloatTensor<B>; 3];
 
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        register::<B, 1>(
+        register::<B, 3>(
             ops.parents.map(|parent| parent.map(|node| node.id)),
-            [B::cross_entropy_backward(ops.state, grad)],
+            B::linear_cross_entropy_backward(ops.state, grad),
             grads,
         );
     }
@@ -331,16 +372,22 @@ impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<
         (out, outer_mean, outer_rstd)
     }
 
-    fn fused_cross_entropy(logits: FloatTensor<Self>, labels: Labels) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let prepared = CrossEntropyBackward.prepare::<C>([logits.node()]).compute_bound().stateful();
-        let logits = logits.into_primitive();
-        let (loss, lse) = B::fused_cross_entropy(logits.clone(), labels.clone());
-        let outer_lse = Self::from_inner(lse.clone());
-        let loss = match prepared {
-            OpsKind::Tracked(node) => node.finish(SavedLoss { logits, lse, labels }, loss),
-            OpsKind::UnTracked(node) => node.finish(loss),
-        };
-        (loss, outer_lse)
+    fn fused_linear_cross_entropy(
+        states: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        labels: Labels,
+    ) -> FloatTensor<Self> {
+        let nodes = [states.node(), weight.node(), bias.node()];
+        let prepared = LinearCrossEntropyBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (states, weight, bias) = (states.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match prepared {
+            OpsKind::Tracked(node) => {
+                let (loss, gradients) = B::linear_cross_entropy_gradients(states, weight, bias, labels);
+                node.finish(gradients, loss)
+            }
+            OpsKind::UnTracked(node) => node.finish(B::fused_linear_cross_entropy(states, weight, bias, labels)),
+        }
     }
 
     fn keyed_dropout(input: FloatTensor<Self>, probability: f32, seed: u64) -> FloatTensor<Self> {
@@ -377,9 +424,10 @@ pub(crate) fn layer_norm(rows: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, eps
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_layer_norm(rows, gamma, beta, epsilon).0)
 }
 
-/// [`FusedOps::fused_cross_entropy`], the loss alone.
-pub(crate) fn cross_entropy(logits: Tensor<2>, labels: Labels) -> Tensor<1> {
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_cross_entropy(logits.into_dispatch(), labels).0)
+/// [`FusedOps::fused_linear_cross_entropy`].
+pub(crate) fn linear_cross_entropy(states: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, labels: Labels) -> Tensor<1> {
+    let (states, weight, bias) = (states.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_linear_cross_entropy(states, weight, bias, labels))
 }
 
 /// [`FusedOps::keyed_dropout`].

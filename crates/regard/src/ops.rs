@@ -76,16 +76,34 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
     adapter::layer_norm(rows, gamma, beta, epsilon).reshape(dims)
 }
 
-/// Summed cross-entropy of `logits [row, class]` with the right classes, label smoothing `ε` (Szegedy et al. 2016,
-/// arXiv:1512.00567): the right class is worth `1 - ε`, and `ε` is spread evenly over all classes. Rows whose target
-/// is `ignore` add nothing. Softmax, loss and gradient never exist as tensors of their own.
+/// Summed cross-entropy of the classes that a linear layer gives each row, with label smoothing `ε` (Szegedy et al. 2016,
+/// arXiv:1512.00567): the right class is worth `1 - ε`, and `ε` is spread evenly over all classes.
+///
+/// `states [row, width]`, `weight [class, width]`, `bias [class]`. The logits `states · weightᵀ + bias`, their softmax and
+/// gradient never exist as tensors (Wijmans et al. 2024, arXiv:2411.09009). Rows whose target is `ignore` add nothing and
+/// cost nothing. When gradients are tracked, they are computed together with the loss, which is meant to be the end of the
+/// graph.
 ///
 /// # Errors
-/// When there is not one target a row, a target is no class, or `smoothing` is not in `[0, 1)`.
-pub fn cross_entropy(logits: Tensor<2>, targets: &[u32], smoothing: f32, ignore: Option<u32>) -> Result<Tensor<1>> {
-    let [rows, classes] = logits.dims();
+/// When the shapes do not fit, there is not one target a row, a target is no class, or `smoothing` is not in `[0, 1)`.
+pub fn linear_cross_entropy(
+    states: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    targets: &[u32],
+    smoothing: f32,
+    ignore: Option<u32>,
+) -> Result<Tensor<1>> {
+    let ([rows, width], [classes, _]) = (states.dims(), weight.dims());
+    if weight.dims()[1] != width || width == 0 {
+        let expected = format!("[class, {width}], as wide as the states, and at least 1");
+        return Err(Error::shape("weight", &weight.dims(), expected));
+    }
+    if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [classes]) {
+        return Err(Error::shape("bias", &bias.dims(), format!("[{classes}], one a class")));
+    }
     if targets.len() != rows {
-        return Err(Error::shape("targets", &[targets.len()], format!("[{rows}], one a row of logits")));
+        return Err(Error::shape("targets", &[targets.len()], format!("[{rows}], one a row of states")));
     }
     if let Some(bad) = targets.iter().find(|&&target| target as usize >= classes && Some(target) != ignore) {
         return Err(Error::value("targets", bad, format!("classes below {classes}")));
@@ -95,7 +113,8 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &[u32], smoothing: f32, ignore:
     }
     let targets = targets.iter().map(|&target| target as usize).collect();
     let ignore = ignore.map(|class| class as usize);
-    Ok(adapter::cross_entropy(logits, Labels { targets, smoothing, ignore }))
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([0], &constants(&states.device())));
+    Ok(adapter::linear_cross_entropy(states, weight, bias, Labels { targets, smoothing, ignore }))
 }
 
 /// The device without gradient tracking: constants made here cost no node in the graph.

@@ -112,13 +112,21 @@ fn positions() {
 #[test]
 fn fused_operations() {
     let device = Device::default();
-    let logits = random::<2>(1, [2, 3], &device);
-    let loss = |targets: &[u32], smoothing, ignore| ops::cross_entropy(logits.clone(), targets, smoothing, ignore);
-    says(loss(&[0], 0.0, None), "targets has shape [1], expected [2], one a row of logits");
+    let matrix = |shape| random::<2>(1, shape, &device);
+    let loss = |targets: &[u32], smoothing, ignore| {
+        ops::linear_cross_entropy(matrix([2, 4]), matrix([3, 4]), None, targets, smoothing, ignore)
+    };
+    says(loss(&[0], 0.0, None), "targets has shape [1], expected [2], one a row of states");
     says(loss(&[0, 3], 0.0, None), "targets is 3, expected classes below 3");
     says(loss(&[0, 3], 0.0, Some(1)), "targets is 3, expected classes below 3");
     says(loss(&[0, 1], 1.0, None), "smoothing is 1, expected a share in [0, 1)");
     says(loss(&[0, 1], f32::NAN, None), "smoothing is NaN, expected a share in [0, 1)");
+    let classify = |weight, bias| ops::linear_cross_entropy(matrix([2, 4]), weight, bias, &[0, 1], 0.0, None);
+    says(
+        classify(matrix([3, 5]), None),
+        "weight has shape [3, 5], expected [class, 4], as wide as the states, and at least 1",
+    );
+    says(classify(matrix([3, 4]), Some(random(1, [4], &device))), "bias has shape [4], expected [3], one a class");
 
     let tensor = |shape| random::<4>(1, shape, &device);
     let attend = |q, k, v| ops::attend(tensor(q), tensor(k), tensor(v), &plain());

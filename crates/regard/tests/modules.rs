@@ -4,6 +4,7 @@ mod common;
 
 use burn::module::Param;
 use burn::nn::Linear;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
 use common::{agrees_with_differences, close, numbers, random, tracked, wide};
 use regard::attention::{
@@ -145,32 +146,52 @@ fn dropout_passes_gradients_where_it_passes_values() {
 }
 
 #[test]
-fn cross_entropy_is_smoothed_and_ignores() {
+fn linear_cross_entropy_is_that_of_the_logits() {
     let (device, smoothing, targets) = (tracked(), 0.1, [4, 0, 2, 6, 1]);
-    let logits = (random::<2>(8, [5, 7], &device) * 3.0).require_grad();
-    let exact = |logits: &[f64]| -> f64 {
-        let rows = logits.chunks(7).zip(targets).filter(|(_, target)| *target != 0);
-        rows.map(|(row, target)| {
-            let lse = row.iter().map(|x| x.exp()).sum::<f64>().ln();
-            (1.0 - smoothing) * (lse - row[target as usize]) + smoothing * (lse - row.iter().sum::<f64>() / 7.0)
-        })
-        .sum()
-    };
-    let loss = ops::cross_entropy(logits.clone(), &targets, smoothing as f32, Some(0)).unwrap();
-    let expected = exact(&wide(&logits));
-    assert!((f64::from(loss.clone().into_scalar::<f32>()) - expected).abs() < 1e-5);
-    let gradient = numbers(&logits.grad(&loss.backward()).unwrap());
-    agrees_with_differences("logits", &gradient, &wide(&logits), exact);
-    assert!(gradient[7..14].iter().all(|&value| value == 0.0), "an ignored row learns nothing");
+    let states = (random::<2>(8, [5, 3], &device) * 3.0).require_grad();
+    // Any strides: the weight of a linear layer lies the other way round.
+    let weight = random::<2>(9, [3, 7], &device).require_grad();
+    for bias in [None, Some(random::<1>(10, [7], &device).require_grad())] {
+        let fused = ops::linear_cross_entropy(
+            states.clone(),
+            weight.clone().transpose(),
+            bias.clone(),
+            &targets,
+            smoothing,
+            Some(0),
+        );
+        let logits = states.clone().matmul(weight.clone());
+        let logits = bias.iter().fold(logits, |logits, bias| logits + bias.clone().unsqueeze());
+        let logs = log_softmax(logits, 1);
+        let shares = targets.map(|target| {
+            let share = |class| 0.9 * f32::from(u8::from(class == target)) + 0.1 / 7.0;
+            [0, 1, 2, 3, 4, 5, 6].map(|class| if target == 0 { 0.0 } else { share(class) })
+        });
+        let plain = -(logs * Tensor::<2>::from_data(shares, &device)).sum();
+        let fused = fused.unwrap();
+        close("loss", &fused, &plain, 1e-6);
+        // Not the end of the graph: what follows reaches the gradients.
+        let (fused, plain) = ((fused * 0.5).backward(), (plain * 0.5).backward());
+        let both = |tensor: &Tensor<2>| (tensor.grad(&fused).unwrap(), tensor.grad(&plain).unwrap());
+        let (found, expected) = both(&states);
+        close("gradient of the states", &found, &expected, 1e-6);
+        assert!(numbers(&found)[3..6].iter().all(|&value| value == 0.0), "an ignored row learns nothing");
+        let (found, expected) = both(&weight);
+        close("gradient of the weight", &found, &expected, 1e-6);
+        if let Some(bias) = bias {
+            close("gradient of the bias", &bias.grad(&fused).unwrap(), &bias.grad(&plain).unwrap(), 1e-6);
+        }
+    }
 }
 
 #[test]
 fn an_ignored_target_need_not_be_a_class() {
     let device = Device::default();
-    let logits = random::<2>(9, [2, 3], &device);
-    let both = ops::cross_entropy(logits.clone(), &[2, u32::MAX], 0.0, Some(u32::MAX)).unwrap();
-    let one = ops::cross_entropy(logits.narrow(0, 0, 1), &[2], 0.0, None).unwrap();
-    assert_eq!(numbers(&both), numbers(&one));
+    let (states, weight) = (random::<2>(9, [2, 4], &device), random::<2>(10, [3, 4], &device));
+    let loss = |states: Tensor<2>, targets: &[u32]| {
+        numbers(&ops::linear_cross_entropy(states, weight.clone(), None, targets, 0.0, Some(u32::MAX)).unwrap())
+    };
+    assert_eq!(loss(states.clone(), &[2, u32::MAX]), loss(states.narrow(0, 0, 1), &[2]));
 }
 
 #[test]

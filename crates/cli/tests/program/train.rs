@@ -158,6 +158,7 @@ fn options_outside_their_ranges_are_refused_and_leave_no_run() {
     with(&["--validate-every", "0"]).fails(&["at least 1"]);
     with(&["--rate", "0"]).fails(&["rate is 0"]);
     with(&["--rate", "nan"]).fails(&["rate is NaN"]);
+    with(&["--augment", "1.5"]).fails(&["augment is 1.5, expected a share of extra pairs from 0 to 1"]);
     with(&["--shards", "0"]).fails(&["shards is 0"]);
     with(&["--shards", "1000"]).fails(&["shards is 1000"]);
     with(&["--vocabulary", "10"]).fails(&["is 10, expected at least"]);
@@ -234,6 +235,7 @@ fn what_cannot_go_on_is_refused() {
     let more = |steps| ran(&["train", "translate", "--out", text(&run), "--resume", "--steps", steps]);
     // A refusal leaves the run as it was.
     more("0").fails(&["steps is 0"]);
+    ran(&["train", "translate", "--out", text(&run), "--resume", "--augment", "nan"]).fails(&["augment is NaN"]);
     place.resume("run").succeeds();
 
     let file = run.join("checkpoint.safetensors");

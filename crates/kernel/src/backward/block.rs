@@ -6,12 +6,13 @@ use super::Inputs;
 use super::parameters::Layout;
 use super::tile::Parts;
 use crate::mask::Visible;
+use crate::normalize::Limits;
 use crate::pack;
 use crate::problem::{Problem, Seen};
 use crate::score::{Queries, dot};
 use crate::scratch;
 use crate::shape::{QUERY_BLOCK, Shape, Tile};
-use crate::simd::{gemm, pad};
+use crate::simd::pad;
 use crate::view::Matrix;
 
 /// Some queries of a head, and the gradient of their context.
@@ -25,8 +26,10 @@ pub(super) struct QueryBlock<'a> {
     grad: Matrix<'a>,
     /// Whether dC is finite.
     finite: bool,
-    /// Each row's log-sum-exp; +∞, which makes every weight 0, past the queries.
+    /// What the normalizer kept of each row; +∞, which makes every weight 0, past the queries.
     pub(super) lse: [f32; QUERY_BLOCK],
+    /// What a scan has found again, if the normalizer asks for it.
+    pub(super) limits: Option<Limits>,
     /// Each row's δ.
     pub(super) inner: [f32; QUERY_BLOCK],
     head: usize,
@@ -50,12 +53,16 @@ impl QueryBlock<'_> {
             lse[..count].copy_from_slice(&inputs.lse[first..][..count]);
             let mut inner = [0.0; QUERY_BLOCK];
             let queries = Queries { transposed, rows, count, width: query_width };
+            let limits = inputs.limits.as_ref().map(|limits| limits.of(first..first + count));
             inputs.grad.matrix(batch, head).slice(range.clone()).with(|grad| {
                 pack::transpose(grad, grad_transposed);
                 let finite = pack::finite_rows(grad, grad_rows);
-                // A row that saw nothing has the context 0, and no gradient whatever is given for it.
-                pack::row_products(grad, context, &mut inner[..count]);
-                f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, inner, head });
+                match &inputs.gathered {
+                    Some(gathered) => inner[..count].copy_from_slice(&gathered[first..][..count]),
+                    // A row that saw nothing has the context 0, and no gradient whatever is given for it.
+                    None => pack::row_products(grad, context, &mut inner[..count]),
+                }
+                f(&QueryBlock { queries, grad_transposed, grad_rows, grad, finite, lse, limits, inner, head });
             });
         });
     }
@@ -71,7 +78,7 @@ impl QueryBlock<'_> {
     /// dV += (P ∘ D)ᵀ dC, in which a gradient never meets the weight 0 of a key that its query cannot see.
     pub(super) fn add_values(&self, parts: &Parts, tile: &Tile, d_values: &mut [f32]) {
         let width = self.grad.columns;
-        gemm(1.0, dot::matrix(&parts.weights), self.grad_rows, d_values, pad(width), true);
+        dot::add_to_keys(1.0, &parts.weights, self.grad_rows, d_values, pad(width));
         if !self.finite {
             let sees = |query, key| match &parts.seen {
                 Seen::Some(visible) => Visible::get(visible, query, key),

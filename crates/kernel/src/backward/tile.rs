@@ -3,10 +3,10 @@
 use super::Inputs;
 use super::block::QueryBlock;
 use crate::problem::{Problem, Seen};
+use crate::score::dot;
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Tile};
-use crate::simd::gemm;
 
 /// Memory for the tiles that a backward pass keeps at hand.
 pub(super) struct TileGradient<'a> {
@@ -41,6 +41,30 @@ impl TileGradient<'_> {
 
     /// Computes a tile, or nothing if it is hidden.
     pub(super) fn compute(&mut self, inputs: &Inputs, block: &QueryBlock, tile: &Tile) -> Option<Parts<'_>> {
+        let (mut parts, dropped) = self.of_weights(inputs, block, tile)?;
+        let Parts { stages, weights, grad, seen } = &mut parts;
+        inputs.problem.attention.normalizer.backward(weights, &block.inner, grad);
+
+        if let Some(mask) = dropped {
+            weights.zip(&mask, |weight, scale| weight * scale);
+        }
+        if let Seen::Some(visible) = seen {
+            // Nothing that a query cannot see may speak in its gradients, not even as 0 · NaN.
+            for hidden in stages.iter_mut().chain([weights, grad]) {
+                visible.hide(hidden, 0.0);
+            }
+        }
+        Some(parts)
+    }
+
+    /// As [`compute`](TileGradient::compute), but with the gradient of the weights and the weights before dropout. Hidden
+    /// pairs have the weight 0 and any gradient. Also what dropout multiplies the weights with.
+    pub(super) fn of_weights(
+        &mut self,
+        inputs: &Inputs,
+        block: &QueryBlock,
+        tile: &Tile,
+    ) -> Option<(Parts<'_>, Option<Scores<'_>>)> {
         let problem = inputs.problem;
         let attention = problem.attention;
         let seen = problem.seen(tile);
@@ -48,7 +72,7 @@ impl TileGradient<'_> {
             return None;
         }
         let mut stages: Vec<Scores> =
-            self.stages.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK).map(|stage| Scores::new(tile, stage)).collect();
+            self.stages.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK).map(|stage| Scores::of(tile, &seen, stage)).collect();
         problem.with_keys(tile, |keys| attention.score.forward(tile, &block.queries, keys, &mut stages[0]));
         for (i, bias) in attention.biases.iter().enumerate() {
             let (before, after) = stages.split_at_mut(i + 1);
@@ -56,34 +80,25 @@ impl TileGradient<'_> {
             bias.add(tile, &mut after[0]);
         }
 
-        let mut weights = Scores::new(tile, self.weights);
+        let mut weights = Scores::of(tile, &seen, self.weights);
         weights.copy_from(&stages[attention.biases.len()]);
         if let Seen::Some(visible) = &seen {
             visible.hide(&mut weights, f32::NEG_INFINITY);
         }
+        if let Some(limits) = &block.limits {
+            attention.normalizer.select(limits, &mut weights);
+        }
         attention.normalizer.weights(&block.lse, &mut weights);
 
-        let mut grad = Scores::new(tile, self.grad);
+        let mut grad = Scores::of(tile, &seen, self.grad);
         let values = inputs.values.matrix(tile.batch, tile.head / problem.shape.group()).slice(tile.keys.clone());
-        let lanes = grad.lanes();
-        values.with(|values| gemm(1.0, values, block.grad_transposed, grad.values_mut(), lanes, false));
+        values.with(|values| dot::rows_by_lanes(1.0, values, block.grad_transposed, &mut grad));
         let mask = attention.dropout.map(|dropout| {
             let mut mask = Scores::new(tile, self.dropped);
             dropout.fill(tile, &mut mask);
             grad.zip(&mask, |grad, scale| grad * scale);
             mask
         });
-        attention.normalizer.backward(&weights, &block.inner, &mut grad);
-
-        if let Some(mask) = mask {
-            weights.zip(&mask, |weight, scale| weight * scale);
-        }
-        if let Seen::Some(visible) = &seen {
-            // Nothing that a query cannot see may speak in its gradients, not even as 0 · NaN.
-            for hidden in stages.iter_mut().chain([&mut weights, &mut grad]) {
-                visible.hide(hidden, 0.0);
-            }
-        }
-        Some(Parts { stages, weights, grad, seen })
+        Some((Parts { stages, weights, grad, seen }, mask))
     }
 }

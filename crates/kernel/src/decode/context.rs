@@ -1,12 +1,12 @@
 //! The context of a block's rows while their keys stream by.
 
 use super::few::{self, Places};
-use crate::forward::{finite, rescale};
+use crate::forward::rescale;
 use crate::mask::Visible;
 use crate::problem::Seen;
 use crate::scores::Scores;
 use crate::shape::KEY_BLOCK;
-use crate::simd::{gemm, pad};
+use crate::simd::{Base, gemm, pad};
 use crate::stored::Stored;
 use crate::view::Matrix;
 use crate::{pack, scratch};
@@ -46,7 +46,7 @@ impl<'a> Context<'a> {
     /// NaN.
     pub(super) fn add(&mut self, values: Stored, weights: &Scores, seen: &Seen) {
         let Seen::Some(visible) = seen else { return self.add_all(values, weights) };
-        if values.with(finite) {
+        if values.with(pack::finite_matrix) {
             return self.add_all(values, weights);
         }
         values.with(|values| {
@@ -64,14 +64,14 @@ impl<'a> Context<'a> {
             let places = Places { rows: self.rows, each: KEY_BLOCK, lanes };
             few::mix(values, weights.values(), self.sums, places);
         } else {
-            values.with(|values| gemm(1.0, values.transposed(), weights.values(), self.sums, lanes, true));
+            values.with(|values| gemm(1.0, values.transposed(), weights.values(), Base::Sum, self.sums, lanes));
         }
     }
 
     /// Adds the values that are not finite to the rows that see them.
     fn add_seen(&mut self, values: Matrix, weights: &Scores, visible: &Visible) {
         let (row_stride, column_stride) = if self.rows <= FEW { (pad(self.width), 1) } else { (1, pad(self.rows)) };
-        for (i, key) in weights.keys().enumerate().filter(|&(i, _)| !finite(values.slice(i..i + 1))) {
+        for (i, key) in weights.keys().enumerate().filter(|&(i, _)| !pack::finite_matrix(values.slice(i..i + 1))) {
             for (row, weight) in weights.row(key).iter().enumerate().filter(|&(row, _)| visible.get(row, i)) {
                 for column in 0..self.width {
                     self.sums[row * row_stride + column * column_stride] += weight * values.get(i, column);

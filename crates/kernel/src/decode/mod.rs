@@ -14,6 +14,7 @@ mod stream;
 
 use std::ops::Range;
 
+use crate::forward;
 use crate::normalize::{Normalizer, Rows};
 use crate::problem::{Problem, run as run_tasks};
 use crate::shape::{KEY_BLOCK, Shape, blocks};
@@ -31,8 +32,12 @@ fn spans(keys: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     blocks(0..keys, keys.div_ceil(MOST).next_multiple_of(KEY_BLOCK).max(LEAST))
 }
 
-/// As the forward pass, but the parts of a row may be computed by different threads and are joined in order.
+/// As the forward pass, but the parts of a row may be computed by different threads and are joined in order. A normalizer
+/// that must know all keys before it weighs any leaves nothing to be joined: then this is the forward pass.
 pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &mut [f32]) {
+    if problem.attention.normalizer.scan(&problem.shape, false).is_some() {
+        return forward::run(problem, values, context, lse);
+    }
     let Shape { heads, queries, keys, value_width, .. } = problem.shape;
     let blocks = Block::all(&problem.shape);
     let spans = spans(keys);
@@ -43,7 +48,7 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
     for block in &blocks {
         for _ in 0..count {
             let (sum, others) = rest.split_at_mut(block.rows() * value_width);
-            parts.push((Rows::new(block.rows()), sum));
+            parts.push((fresh(problem, block.rows()), sum));
             rest = others;
         }
     }
@@ -55,7 +60,7 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
 
     let mut parts = parts.into_iter();
     for block in &blocks {
-        let mut rows = Rows::new(block.rows());
+        let mut rows = fresh(problem, block.rows());
         let mut sum = vec![0.0; block.rows() * value_width];
         for (mut other, other_sum) in parts.by_ref().take(count) {
             join(&*problem.attention.normalizer, (&mut rows, &mut sum), (&mut other, other_sum), value_width);
@@ -72,6 +77,13 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
             lse[first..first + rows.count].copy_from_slice(&rows.lse[..rows.count]);
         }
     }
+}
+
+/// Rows that have seen nothing.
+fn fresh(problem: &Problem, count: usize) -> Rows {
+    let mut rows = Rows::new(count);
+    problem.attention.normalizer.begin(&problem.shape, &mut rows);
+    rows
 }
 
 /// Joins what other keys left of the same rows; sums are `[row][feature]`.

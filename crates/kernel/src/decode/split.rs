@@ -2,8 +2,9 @@
 //! keys and are joined at the end, as those of different threads are.
 
 use super::few::{self, Places};
-use super::join;
+use super::{fresh, join};
 use crate::normalize::{Normalizer, Rows};
+use crate::problem::Problem;
 use crate::scores::Scores;
 use crate::shape::Tile;
 use crate::simd::{LANES, pad};
@@ -34,20 +35,14 @@ impl<'a> Split<'a> {
     }
 
     /// Parts that have seen nothing. Queries are `[row][feature]`, padded to whole vectors; a score is `factor · q · k`.
-    pub(super) fn new(
-        factor: f32,
-        queries: &'a [f32],
-        count: usize,
-        value_width: usize,
-        memory: &'a mut [f32],
-    ) -> Self {
+    pub(super) fn new(problem: &Problem, factor: f32, queries: &'a [f32], count: usize, memory: &'a mut [f32]) -> Self {
         let parts = LANES / count.next_power_of_two();
         let (scores, sums) = memory.split_at_mut(EACH * LANES);
         // Nothing is written to lanes past the parts, and what is left over there could be slow numbers.
         scores.fill(0.0);
         sums.fill(0.0);
-        let known = Rows::new(parts * count);
-        Self { factor, queries, count, parts, known, scores, sums, width: pad(value_width), used: false }
+        let known = fresh(problem, parts * count);
+        Self { factor, queries, count, parts, known, scores, sums, width: pad(problem.shape.value_width), used: false }
     }
 
     /// How many of the next keys a tile takes: the same number for each part.

@@ -13,7 +13,7 @@ use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, Shape};
-use crate::simd::{gemm, pad};
+use crate::simd::{Base, gemm, pad};
 use crate::stored::{Stored, widen};
 use crate::view::{Matrix, View};
 
@@ -150,9 +150,7 @@ impl<'a> Packed<'a> {
     {
         let plain = problem.attention.biases.is_empty() && problem.attention.dropout.is_none();
         match *self {
-            Self::Few(rows, factor) if plain => {
-                Some(Split::new(factor, rows, block.rows(), problem.shape.value_width, memory))
-            }
+            Self::Few(rows, factor) if plain => Some(Split::new(problem, factor, rows, block.rows(), memory)),
             _ => None,
         }
     }
@@ -167,7 +165,7 @@ impl<'a> Packed<'a> {
                 few::products(factor, keys, rows, scores.values_mut(), places);
             }
             Self::Dots(turned, factor) => {
-                keys.with(|keys| gemm(factor, keys, turned, scores.values_mut(), lanes, false));
+                keys.with(|keys| gemm(factor, keys, turned, Base::Zero, scores.values_mut(), lanes));
             }
             Self::Heads(turned) => {
                 let (each, size) = (block.queries.len(), width * pad(block.queries.len()));

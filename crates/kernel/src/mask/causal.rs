@@ -15,12 +15,18 @@ pub enum Corner {
 
 impl Corner {
     /// The key at which query 0 stands.
-    fn offset(self, shape: &Shape) -> isize {
+    pub(super) fn offset(self, shape: &Shape) -> isize {
         match self {
             Self::BottomRight => shape.offset(),
             Self::TopLeft => 0,
         }
     }
+}
+
+/// Smallest and greatest `key - query` in a tile; each between them occurs.
+pub(super) fn differences(tile: &Tile) -> (isize, isize) {
+    let least = tile.keys.start as isize - (tile.queries.end as isize - 1);
+    (least, tile.keys.end as isize - 1 - tile.queries.start as isize)
 }
 
 /// A query sees the keys up to where it stands.
@@ -69,7 +75,7 @@ impl Window {
     }
 
     /// Smallest and greatest `key - query` that is visible.
-    fn limits(&self, shape: &Shape) -> (isize, isize) {
+    pub(super) fn limits(&self, shape: &Shape) -> (isize, isize) {
         let offset = self.corner.offset(shape);
         let clamp = |n: usize| n.min(isize::MAX as usize / 4) as isize;
         (
@@ -82,8 +88,7 @@ impl Window {
 impl Mask for Window {
     fn coverage(&self, tile: &Tile) -> Coverage {
         let (low, high) = self.limits(tile.shape);
-        let least = tile.keys.start as isize - (tile.queries.end as isize - 1);
-        let greatest = tile.keys.end as isize - 1 - tile.queries.start as isize;
+        let (least, greatest) = differences(tile);
         if greatest < low || least > high {
             Coverage::Empty
         } else if low <= least && greatest <= high {

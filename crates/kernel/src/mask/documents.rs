@@ -1,6 +1,6 @@
 //! Many documents packed into one sequence.
 
-use super::{Coverage, Mask, Visible};
+use super::{Coverage, Mask, Visible, low_bits};
 use crate::shape::{Shape, Tile};
 use crate::{Error, Result};
 
@@ -74,13 +74,15 @@ impl Mask for Documents {
     }
 
     fn fill(&self, tile: &Tile, visible: &mut Visible) {
-        for (i, query) in tile.queries.clone().enumerate() {
-            let document = self.document(query);
-            let from = self.keys[document].clamp(tile.keys.start, tile.keys.end) - tile.keys.start;
-            let to = self.keys[document + 1].clamp(tile.keys.start, tile.keys.end) - tile.keys.start;
-            for word in &mut visible.words_mut()[from..to] {
-                *word |= 1 << i;
-            }
+        let mut start = tile.queries.start;
+        while start < tile.queries.end {
+            let document = self.document(start);
+            let end = self.queries[document + 1].min(tile.queries.end);
+            let queries = low_bits(end - tile.queries.start) & !low_bits(start - tile.queries.start);
+            let [from, to] = [self.keys[document], self.keys[document + 1]]
+                .map(|key| key.clamp(tile.keys.start, tile.keys.end) - tile.keys.start);
+            visible.words_mut()[from..to].iter_mut().for_each(|word| *word |= queries);
+            start = end;
         }
     }
 }

@@ -4,25 +4,33 @@
 //! computed) or [`Coverage::Full`] (nothing is hidden in it); otherwise it fills [`Visible`], one bit a pair, on which
 //! `&`, `|` and `!` are one machine instruction for 64 queries.
 
+mod blocks;
 mod causal;
 mod dense;
+mod dilated;
 mod documents;
+mod global;
 mod operators;
 mod padding;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::Result;
 use crate::scores::Scores;
-use crate::shape::{KEY_BLOCK, Shape, Tile};
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
 use crate::simd::{LANES, multiversion};
 
+pub use blocks::Blocks;
 pub use causal::{Causal, Corner, Window};
 pub use dense::{DenseMask, KeyMask};
+pub use dilated::Dilated;
 pub use documents::Documents;
+pub use global::Global;
 pub use operators::{And, Not, Or, SharedMask};
-pub use padding::Padding;
+pub use padding::{Padding, Prefix};
 
 /// What a mask leaves of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +86,16 @@ forward_mask!(Box<M>, Arc<M>);
 pub struct Visible {
     words: [u64; KEY_BLOCK],
     keys: usize,
+    needed: Needed,
 }
+
+/// For each vector of a tile's queries the range of the tile's keys that one of them sees, counted within the tile.
+pub(crate) type Needed = [(u8, u8); QUERY_BLOCK / LANES];
 
 impl Visible {
     /// Nothing visible.
     pub(crate) fn none(tile: &Tile) -> Self {
-        Self { words: [0; KEY_BLOCK], keys: tile.keys.len() }
+        Self { words: [0; KEY_BLOCK], keys: tile.keys.len(), needed: [(0, 0); QUERY_BLOCK / LANES] }
     }
 
     /// One word a key: bit i is the tile's i-th query. Bits past the queries mean nothing.
@@ -106,6 +118,23 @@ impl Visible {
     /// Whether the tile's `query`-th query sees its `key`-th key.
     pub fn get(&self, query: usize, key: usize) -> bool {
         self.words[key] >> query & 1 == 1
+    }
+
+    /// Finds what is [`needed`](Visible::needed), once all words are set.
+    pub(crate) fn close(mut self) -> Self {
+        for (part, needed) in self.needed.iter_mut().enumerate() {
+            let seen = |word: &u64| word >> (part * LANES) & low_bits(LANES) != 0;
+            let words = &self.words[..self.keys];
+            let start = words.iter().position(seen).unwrap_or(0);
+            let end = words.iter().rposition(seen).map_or(0, |last| last + 1);
+            *needed = (start as u8, end as u8);
+        }
+        self
+    }
+
+    /// Outside of these ranges, nothing needs to be computed.
+    pub(crate) fn needed(&self) -> Needed {
+        self.needed
     }
 
     /// Puts `value` in place of every hidden number.

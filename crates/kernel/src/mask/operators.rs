@@ -3,7 +3,9 @@
 use std::ops::{BitAnd, BitOr, Not as NotOperator};
 use std::sync::Arc;
 
-use super::{Causal, Coverage, DenseMask, Documents, KeyMask, Mask, Padding, Visible, Window};
+use super::{
+    Blocks, Causal, Coverage, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, Visible, Window,
+};
 use crate::Result;
 use crate::shape::{Shape, Tile};
 
@@ -141,6 +143,7 @@ macro_rules! operators {
     )*};
 }
 operators!(
-    {} Causal, {} Window, {} Padding, {} KeyMask, {} DenseMask, {} Documents, {} SharedMask, {} Box<dyn Mask>,
+    {} Causal, {} Window, {} Dilated, {} Global, {} Prefix, {} Padding, {} KeyMask, {} DenseMask, {} Documents,
+    {} Blocks, {} SharedMask, {} Box<dyn Mask>,
     {A, B} And<A, B>, {A, B} Or<A, B>, {A} Not<A>,
 );

@@ -12,6 +12,7 @@ mod weights;
 use crate::Result;
 use crate::pack;
 use crate::problem::{Problem, Seen, run as run_tasks};
+use crate::scan::AllLimits;
 use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
@@ -52,6 +53,7 @@ pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe])
             problem.shape.key_blocks().map(tile)
         })
     });
+    let limits = AllLimits::find(problem);
     let count = batch * heads * problem.shape.query_blocks().count() * problem.shape.key_blocks().count();
     let mut memory = vec![0.0; WAVE.min(count) * QUERY_BLOCK * KEY_BLOCK];
     loop {
@@ -62,7 +64,7 @@ pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe])
         }
         let work = problem.work() * wave.len() as f64 / count as f64;
         let tasks = wave.iter_mut().zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK)).collect();
-        run_tasks(work, tasks, |((tile, seen), memory)| *seen = weights(problem, lse, tile, memory));
+        run_tasks(work, tasks, |((tile, seen), memory)| *seen = weights(problem, lse, limits.as_ref(), tile, memory));
         for ((tile, seen), memory) in wave.iter().zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK)) {
             if *seen {
                 let weights = Scores::new(tile, memory);
@@ -73,7 +75,7 @@ pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe])
 }
 
 /// Computes the weights of a tile; false if it is hidden.
-fn weights(problem: &Problem, lse: &[f32], tile: &Tile, memory: &mut [f32]) -> bool {
+fn weights(problem: &Problem, lse: &[f32], limits: Option<&AllLimits>, tile: &Tile, memory: &mut [f32]) -> bool {
     let seen = problem.seen(tile);
     if matches!(seen, Seen::Nothing) {
         return false;
@@ -84,10 +86,13 @@ fn weights(problem: &Problem, lse: &[f32], tile: &Tile, memory: &mut [f32]) -> b
         let source = problem.queries.matrix(tile.batch, tile.head).slice(tile.queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count, width: query_width };
-        let mut scores = Scores::new(tile, memory);
+        let mut scores = Scores::of(tile, &seen, memory);
         problem.scores(tile, &packed, &seen, &mut scores);
         let mut rows = [f32::INFINITY; QUERY_BLOCK];
         let first = (tile.batch * heads + tile.head) * queries + tile.queries.start;
+        if let Some(limits) = limits {
+            problem.attention.normalizer.select(&limits.of(first..first + count), &mut scores);
+        }
         rows[..count].copy_from_slice(&lse[first..first + count]);
         problem.attention.normalizer.weights(&rows, &mut scores);
         if let Seen::Some(visible) = &seen {

@@ -3,7 +3,7 @@
 use super::{Keys, Queries, Score, ScoreGradients, check_heads, dot};
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
-use crate::simd::{gemm, pad};
+use crate::simd::{Base, gemm, pad};
 use crate::view::Matrix;
 use crate::{Error, Result, pack, scratch};
 
@@ -59,8 +59,8 @@ impl Score for Bilinear {
     fn forward(&self, tile: &Tile, queries: &Queries, keys: &Keys, scores: &mut Scores) {
         let lanes = scores.lanes();
         scratch::with([self.key_width * lanes], |[projected]| {
-            gemm(1.0, self.matrix(tile.head).transposed(), queries.transposed, projected, lanes, false);
-            gemm(1.0, keys.matrix, projected, scores.values_mut(), lanes, false);
+            gemm(1.0, self.matrix(tile.head).transposed(), queries.transposed, Base::Zero, projected, lanes);
+            gemm(1.0, keys.matrix, projected, Base::Zero, scores.values_mut(), lanes);
         });
     }
 
@@ -82,19 +82,19 @@ impl Score for Bilinear {
         scratch::with([count * key_pad, self.query_width * key_pad], |[panel, d_weights]| {
             if let Some(d_keys) = &mut into.keys {
                 pack::rows(weights, d_weights);
-                gemm(1.0, rows, d_weights, panel, key_pad, false);
-                gemm(1.0, grad, panel, d_keys, key_pad, true);
+                gemm(1.0, rows, d_weights, Base::Zero, panel, key_pad);
+                gemm(1.0, grad, panel, Base::Sum, d_keys, key_pad);
             }
-            gemm(1.0, grad.transposed(), keys.rows, panel, key_pad, false);
+            gemm(1.0, grad.transposed(), keys.rows, Base::Zero, panel, key_pad);
             if let Some(d_queries) = &mut into.queries {
                 scratch::with([self.key_width * query_pad], |[turned]| {
                     pack::rows(weights.transposed(), turned);
                     let d_projected = Matrix::panel(panel, count, self.key_width, key_pad);
-                    gemm(1.0, d_projected, turned, d_queries, query_pad, true);
+                    gemm(1.0, d_projected, turned, Base::Sum, d_queries, query_pad);
                 });
             }
             if !into.parameters.is_empty() {
-                gemm(1.0, rows.transposed(), panel, d_weights, key_pad, false);
+                gemm(1.0, rows.transposed(), panel, Base::Zero, d_weights, key_pad);
                 let sums = &mut into.parameters[self.start(tile.head)..][..self.each()];
                 for (sums, row) in sums.chunks_exact_mut(self.key_width).zip(d_weights.chunks_exact(key_pad)) {
                     sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);

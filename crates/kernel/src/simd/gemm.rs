@@ -1,27 +1,49 @@
 //! The micro-kernel behind all seven matrix products of attention, forward and backward.
 
+use std::ops::Range;
+
 use super::{Isa, LANES, Lanes, multiversion};
 use crate::view::Matrix;
 
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Base<'a> {
+    /// Nothing: what C held is forgotten.
+    Zero,
+    /// What C holds.
+    Sum,
+    /// What C holds, each lane multiplied with its factor.
+    Scaled(&'a [f32]),
+}
+
+/// `C = base + alpha · A · B`, all lanes of it; see [`gemm_part`].
+pub(crate) fn gemm(alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize) {
+    gemm_part(alpha, a, b, base, c, lanes, 0..lanes);
+}
+
 multiversion! {
-    /// `C = alpha · A · B`, or `C += …` with `accumulate`.
+    /// `C = base + alpha · A · B` in some of the lanes, whole vectors of them.
     ///
     /// A is strided (exchange its strides to transpose it); B and C are panels whose rows follow each other every `lanes`
     /// numbers, a multiple of [`LANES`]. Each element is summed over A's columns in order, one at a time, so its bits do
     /// not depend on how the panels are cut.
-    pub(crate) fn gemm<I>(alpha: f32, a: Matrix<'_>, b: &[f32], c: &mut [f32], lanes: usize, accumulate: bool) {
+    pub(crate) fn gemm_part<I>(
+        alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize, part: Range<usize>,
+    ) {
+        assert!(part.start.is_multiple_of(LANES) && part.end.is_multiple_of(LANES) && part.end <= lanes);
         assert!(lanes.is_multiple_of(LANES) && a.in_bounds());
+        assert!(!matches!(base, Base::Scaled(factors) if factors.len() < lanes));
         assert!(b.len() >= a.columns * lanes && c.len() >= a.rows * lanes);
         let (rows, vectors) = I::TILE;
-        let mut lane = 0;
-        while lane < lanes {
-            let left = (lanes - lane) / LANES;
+        let mut lane = part.start;
+        while lane < part.end {
+            let left = (part.end - lane) / LANES;
             // With fewer vectors across, more rows keep as many accumulators busy.
             lane += LANES * match left.min(vectors) {
                 // SAFETY: the panels hold `lanes` numbers a row, of which those at `lane` and after are left.
-                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, c, lanes, lane, accumulate, rows * vectors) },
-                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, c, lanes, lane, accumulate, rows * vectors / 2) },
-                _ => unsafe { columns::<I, 4>(alpha, a, b, c, lanes, lane, accumulate, rows) },
+                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, base, c, lanes, lane, rows * vectors) },
+                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, base, c, lanes, lane, rows * vectors / 2) },
+                _ => unsafe { columns::<I, 4>(alpha, a, b, base, c, lanes, lane, rows) },
             };
         }
     }
@@ -37,10 +59,10 @@ unsafe fn columns<I: Isa, const N: usize>(
     alpha: f32,
     a: Matrix<'_>,
     b: &[f32],
+    base: Base<'_>,
     c: &mut [f32],
     lanes: usize,
     lane: usize,
-    accumulate: bool,
     tallest: usize,
 ) -> usize {
     let mut row = 0;
@@ -48,10 +70,11 @@ unsafe fn columns<I: Isa, const N: usize>(
         // SAFETY: `row + M <= a.rows`; the rest is the caller's promise.
         row += unsafe {
             match (a.rows - row).min(tallest) {
-                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, c, lanes, lane, accumulate),
-                4.. => micro::<I, 4, N>(alpha, a, row, b, c, lanes, lane, accumulate),
-                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, c, lanes, lane, accumulate),
-                _ => micro::<I, 1, N>(alpha, a, row, b, c, lanes, lane, accumulate),
+                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, base, c, lanes, lane),
+                6.. if N != 2 => micro::<I, 6, N>(alpha, a, row, b, base, c, lanes, lane),
+                4.. => micro::<I, 4, N>(alpha, a, row, b, base, c, lanes, lane),
+                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, base, c, lanes, lane),
+                _ => micro::<I, 1, N>(alpha, a, row, b, base, c, lanes, lane),
             }
         };
     }
@@ -69,10 +92,10 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     a: Matrix<'_>,
     row: usize,
     b: &[f32],
+    base: Base<'_>,
     c: &mut [f32],
     lanes: usize,
     lane: usize,
-    accumulate: bool,
 ) -> usize {
     let mut sums = [[Lanes::ZERO; N]; M];
     let a_row = a.data.as_ptr().wrapping_add(row * a.row_stride);
@@ -94,13 +117,17 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     for (m, sums) in sums.iter().enumerate() {
         let c_row = c.as_mut_ptr().wrapping_add((row + m) * lanes + lane).cast::<[f32; LANES]>();
         for (n, sum) in sums.iter().enumerate() {
-            let mut base = Lanes::ZERO;
-            if accumulate {
+            let held = match base {
+                Base::Zero => Lanes::ZERO,
                 // SAFETY: C has `a.rows` rows, and this one `lane + N * LANES` numbers.
-                base.0 = unsafe { c_row.add(n).read_unaligned() };
-            }
+                Base::Sum | Base::Scaled(_) => Lanes(unsafe { c_row.add(n).read_unaligned() }),
+            };
+            let held = match base {
+                Base::Scaled(factors) => held.zip(Lanes::load(&factors[lane + n * LANES..]), |x, factor| x * factor),
+                _ => held,
+            };
             // SAFETY: as above.
-            unsafe { c_row.add(n).write_unaligned(sum.fma::<I>(alpha, base).0) };
+            unsafe { c_row.add(n).write_unaligned(sum.fma::<I>(alpha, held).0) };
         }
     }
     M
@@ -122,7 +149,7 @@ mod tests {
             let crossed = Matrix::panel(&a, columns, rows, rows).transposed();
             for matrix in [straight, crossed] {
                 let mut c = vec![1.0; rows * lanes];
-                gemm(2.0, matrix, &b, &mut c, lanes, true);
+                gemm(2.0, matrix, &b, Base::Sum, &mut c, lanes);
                 for (i, &c) in c.iter().enumerate() {
                     assert_eq!(c, 1.0 + 2.0 * expected(i / lanes, i % lanes, &|row, p| matrix.get(row, p)));
                 }

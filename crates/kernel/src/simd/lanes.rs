@@ -75,6 +75,12 @@ impl Lanes {
         self.zip(other, |a, b| if b > a { b } else { a })
     }
 
+    /// `e^x` of each number, as [`super::exp`].
+    #[inline(always)]
+    pub(crate) fn exp<I: Isa>(self) -> Self {
+        I::exp(self)
+    }
+
     /// `self · b + c`
     #[inline(always)]
     pub(crate) fn fma<I: Isa>(mut self, b: Self, c: Self) -> Self {
@@ -87,22 +93,11 @@ impl Lanes {
     /// The sum of all lanes, as a balanced tree.
     #[inline(always)]
     pub(crate) fn sum(self) -> f32 {
-        self.fold(|a, b| a + b)
-    }
-
-    /// The greatest lane.
-    #[inline(always)]
-    pub(crate) fn greatest(self) -> f32 {
-        self.fold(|a, b| if b > a { b } else { a })
-    }
-
-    #[inline(always)]
-    fn fold(self, f: impl Fn(f32, f32) -> f32) -> f32 {
         let mut x = self.0;
         let mut half = LANES / 2;
         while half > 0 {
             for i in 0..half {
-                x[i] = f(x[i], x[i + half]);
+                x[i] += x[i + half];
             }
             half /= 2;
         }

@@ -2,8 +2,8 @@
 //!
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
-//! registers. Intrinsics are needed for half precision and sums over lanes only, so there is one text to read and one to
-//! test.
+//! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
+//! text calls ([`Isa::exp`], [`Isa::turn_strip`], [`Isa::halves`], [`Isa::fma_lanes`], [`Isa::sums`]).
 
 mod exp;
 #[cfg(target_arch = "x86_64")]
@@ -17,11 +17,11 @@ mod turn;
 
 use half::f16;
 
-pub(crate) use exp::{exp, ln, tanh};
-pub(crate) use gemm::gemm;
+pub(crate) use exp::{ln, tanh};
+pub(crate) use gemm::{Base, gemm, gemm_part};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
 pub(crate) use prefetch::prefetch;
-pub(crate) use turn::{SIDE, turn};
+pub(crate) use turn::turn;
 
 /// An instruction set, as far as portable code has to know it.
 pub(crate) trait Isa: Sized {
@@ -34,6 +34,21 @@ pub(crate) trait Isa: Sized {
     #[inline(always)]
     fn fma(a: f32, b: f32, c: f32) -> f32 {
         if Self::FMA { a.mul_add(b, c) } else { a * b + c }
+    }
+
+    /// `e^x` of each number.
+    #[inline(always)]
+    fn exp(x: Lanes) -> Lanes
+    where
+        Self: Sized,
+    {
+        x.map(exp::exp::<Self>)
+    }
+
+    /// Turns sixteen rows of four numbers into four rows of sixteen.
+    #[inline(always)]
+    fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
+        turn::turn_squares(from, stride, to, to_stride);
     }
 
     /// Sixteen numbers of half precision.
@@ -62,7 +77,17 @@ pub(crate) struct Avx512;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx512 {
     const FMA: bool = true;
-    const TILE: (usize, usize) = (4, 4);
+    const TILE: (usize, usize) = (6, 4);
+
+    #[inline(always)]
+    fn exp(x: Lanes) -> Lanes {
+        exp::exp_avx512(x)
+    }
+
+    #[inline(always)]
+    fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
+        turn::turn_strip_avx512(from, stride, to, to_stride);
+    }
 
     #[inline(always)]
     fn halves(halves: &[f16; LANES]) -> Lanes {
@@ -90,7 +115,7 @@ pub(crate) struct Avx2;
 #[cfg(target_arch = "x86_64")]
 impl Isa for Avx2 {
     const FMA: bool = true;
-    const TILE: (usize, usize) = (4, 1);
+    const TILE: (usize, usize) = (6, 1);
 
     #[inline(always)]
     fn halves(halves: &[f16; LANES]) -> Lanes {

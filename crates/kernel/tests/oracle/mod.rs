@@ -24,18 +24,84 @@ pub type ScoreFn = fn(head: usize, q: &[f64], k: &[f64], parameters: &[f64]) -> 
 /// What a bias makes of a score, given parameters.
 pub type BiasFn = Box<dyn Fn(Pair, f64, &[f64]) -> f64>;
 
+/// How a row of scores becomes weights.
+#[derive(Clone, Copy, Debug)]
+pub enum Normalize {
+    /// With the sink of [`Inputs`].
+    Softmax {
+        temperature: f64,
+    },
+    /// With −ln S unless given.
+    Sigmoid {
+        bias: Option<f64>,
+    },
+    TopK(usize),
+    Sparsemax,
+    Entmax15,
+}
+
+impl Normalize {
+    /// The weights of a row, of which `None` is hidden, and the number that is kept of it.
+    pub fn row(self, scores: &[Option<f64>], sink: f64) -> (Vec<f64>, f64) {
+        let weigh = |weight: &dyn Fn(f64) -> f64| scores.iter().map(|e| e.map_or(0.0, weight)).collect();
+        let sum = |term: &dyn Fn(f64) -> f64| scores.iter().flatten().map(|&e| term(e)).sum::<f64>();
+        let max = scores.iter().flatten().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+        let nothing = max == f64::NEG_INFINITY;
+        match self {
+            Self::Softmax { temperature } => {
+                let max = sink.max(max / temperature);
+                let weight = |e: f64| (e / temperature - max).exp();
+                let total = (sink - max).exp() + sum(&weight);
+                (weigh(&|e| weight(e) / total), if max == f64::NEG_INFINITY { max } else { max + total.ln() })
+            }
+            Self::Sigmoid { bias } => {
+                let bias = bias.unwrap_or(-(scores.len() as f64).ln());
+                (weigh(&|e| 1.0 / (1.0 + (-e - bias).exp())), if nothing { max } else { -bias })
+            }
+            Self::Sparsemax => {
+                let total = |tau: f64| sum(&|e| (e - tau).max(0.0));
+                let tau = threshold(max, total);
+                (weigh(&|e| (e - tau).max(0.0)), tau)
+            }
+            Self::Entmax15 => {
+                let total = |tau: f64| sum(&|e| (e / 2.0 - tau).max(0.0).powi(2));
+                let tau = threshold(max / 2.0, total);
+                (weigh(&|e| (e / 2.0 - tau).max(0.0).powi(2)), tau)
+            }
+            Self::TopK(k) => {
+                let mut order: Vec<usize> = (0..scores.len()).filter(|&j| scores[j].is_some()).collect();
+                order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap()); // stable: earlier keys first
+                let mut best = vec![None; scores.len()];
+                order.iter().take(k).for_each(|&j| best[j] = scores[j]);
+                Self::Softmax { temperature: 1.0 }.row(&best, sink)
+            }
+        }
+    }
+}
+
+/// Where a falling function that is at least 1 at `max - 1` and 0 at `max` is 1.
+fn threshold(max: f64, f: impl Fn(f64) -> f64) -> f64 {
+    let (mut low, mut high) = (max - 1.0, max);
+    for _ in 0..55 {
+        let middle = (low + high) / 2.0;
+        if f(middle) > 1.0 { low = middle } else { high = middle }
+    }
+    high
+}
+
 pub struct Oracle {
     pub shape: Shape,
     pub score: ScoreFn,
     pub biases: Vec<BiasFn>,
     pub mask: Box<dyn Fn(Pair) -> bool>,
-    pub temperature: f64,
+    pub normalize: Normalize,
     /// What dropout multiplies a weight with.
     pub keep: Box<dyn Fn(Pair) -> f64>,
 }
 
 pub struct Answer {
     pub context: Vec<f64>,
+    /// What is kept of each row.
     pub lse: Vec<f64>,
     /// `[batch, head, query, key]`, before dropout.
     pub weights: Vec<f64>,
@@ -56,15 +122,12 @@ impl Oracle {
                             let score = (self.score)(h, q, k, &inputs.score);
                             let biases = self.biases.iter().zip(&inputs.biases);
                             let score = biases.fold(score, |e, (bias, parameters)| bias([b, h, i, j], e, parameters));
-                            (self.mask)([b, h, i, j]).then_some(score / self.temperature)
+                            (self.mask)([b, h, i, j]).then_some(score)
                         })
                         .collect();
                     let sink = inputs.sink.get(h).copied().unwrap_or(f64::NEG_INFINITY);
-                    let max = scores.iter().flatten().fold(sink, |a, &b| a.max(b));
-                    let total = (sink - max).exp() + scores.iter().flatten().map(|e| (e - max).exp()).sum::<f64>();
-                    let nothing = max == f64::NEG_INFINITY;
-                    answer.lse.push(if nothing { max } else { max + total.ln() });
-                    let weights: Vec<f64> = scores.iter().map(|e| e.map_or(0.0, |e| (e - max).exp() / total)).collect();
+                    let (weights, kept) = self.normalize.row(&scores, sink);
+                    answer.lse.push(kept);
                     for f in 0..value_width {
                         let sum = (0..keys).filter(|&j| scores[j].is_some()).map(|j| {
                             let v = inputs.v[(unit * keys + j) * value_width + f];

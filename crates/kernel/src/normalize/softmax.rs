@@ -1,99 +1,10 @@
-//! Normalizers: how scores become weights.
-//!
-//! A normalizer sees a row of scores in pieces, from the first key to the last, and keeps what it must know in
-//! [`Rows`]. What it leaves behind for each row is one number, the log-sum-exp, from which any weight can be made again.
+//! The softmax, streamed: Milakov and Gimelshein 2018 (arXiv:1805.02867).
 
-use std::fmt::Debug;
-use std::ops::Range;
-
+use super::{Normalizer, Rows};
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape};
-use crate::simd::{LANES, Lanes, exp, multiversion};
+use crate::simd::{Isa, LANES, Lanes, multiversion};
 use crate::{Error, Result};
-
-/// What is known about each row (query) of a block while its keys stream by.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    /// How many rows there are; what follows is meaningless after them.
-    pub count: usize,
-    /// The number that exponents are taken relative to: the greatest score so far.
-    pub reference: [f32; QUERY_BLOCK],
-    /// The sum of all weights so far, relative to the reference.
-    pub total: [f32; QUERY_BLOCK],
-    /// What the context summed so far must be multiplied with, since the reference has moved.
-    pub rescale: [f32; QUERY_BLOCK],
-    /// Once finished: what the context is multiplied with, usually 1 / total.
-    pub scale: [f32; QUERY_BLOCK],
-    /// Once finished: the row's log-sum-exp.
-    pub lse: [f32; QUERY_BLOCK],
-}
-
-impl Rows {
-    /// Rows that have seen nothing.
-    pub(crate) fn new(count: usize) -> Self {
-        Self {
-            count,
-            reference: [f32::NEG_INFINITY; QUERY_BLOCK],
-            total: [0.0; QUERY_BLOCK],
-            rescale: [0.0; QUERY_BLOCK],
-            scale: [0.0; QUERY_BLOCK],
-            lse: [f32::NEG_INFINITY; QUERY_BLOCK],
-        }
-    }
-
-    /// Some of the rows.
-    pub(crate) fn part(&self, range: Range<usize>) -> Self {
-        let mut part = Self::new(range.len());
-        for (to, from) in [
-            (&mut part.reference, &self.reference),
-            (&mut part.total, &self.total),
-            (&mut part.rescale, &self.rescale),
-            (&mut part.scale, &self.scale),
-            (&mut part.lse, &self.lse),
-        ] {
-            to[..range.len()].copy_from_slice(&from[range.clone()]);
-        }
-        part
-    }
-}
-
-/// How scores become weights.
-pub trait Normalizer: Debug + Send + Sync {
-    /// Refuses a problem whose sizes do not fit.
-    ///
-    /// # Errors
-    /// If the normalizer was made for other sizes.
-    fn check(&self, shape: &Shape) -> Result<()> {
-        let _ = shape;
-        Ok(())
-    }
-
-    /// Replaces scores (−∞ where hidden) by weights relative to `rows.reference`, which may move, and adds them up.
-    fn absorb(&self, scores: &mut Scores, rows: &mut Rows);
-
-    /// Joins what another part of the keys left. Afterwards the context so far is to be multiplied with
-    /// `rows.rescale`, that of the other part with `other.rescale`.
-    fn merge(&self, rows: &mut Rows, other: &mut Rows);
-
-    /// All keys were seen: sets `rows.scale` and `rows.lse`.
-    fn finish(&self, head: usize, rows: &mut Rows);
-
-    /// Replaces scores (−∞ where hidden) by weights, given each row's log-sum-exp.
-    fn weights(&self, lse: &[f32; QUERY_BLOCK], scores: &mut Scores);
-
-    /// Replaces the gradient of the weights by that of the scores. `inner[i]` is Σ_j weight_ij · gradient_ij.
-    fn backward(&self, weights: &Scores, inner: &[f32; QUERY_BLOCK], grad: &mut Scores);
-
-    /// The learned numbers, flat.
-    fn parameters(&self) -> &[f32] {
-        &[]
-    }
-
-    /// Adds the gradient of the parameters that a row causes.
-    fn backward_parameters(&self, head: usize, lse: f32, inner: f32, parameters: &mut [f32]) {
-        let _ = (head, lse, inner, parameters);
-    }
-}
 
 /// `a_ij = exp(e_ij / T - lse_i)`, with an optional sink: one more logit a head that takes weight and gives no value.
 ///
@@ -200,26 +111,13 @@ impl Normalizer for Softmax {
 
 multiversion! {
     fn absorb<I>(scores: &mut [f32], lanes: usize, inverse_temperature: f32, rows: &mut Rows) {
-        let factor = Lanes::splat(inverse_temperature);
-        for first in (0..lanes).step_by(LANES) {
-            let old = Lanes::load(&rows.reference[first..]);
-            let mut max = Lanes::splat(f32::NEG_INFINITY);
-            for row in scores.chunks_exact(lanes) {
-                max = max.max(Lanes::load(&row[first..]));
-            }
-            let reference = old.max(max.zip(factor, |max, factor| max * factor));
-            // A row that sees nothing yet must not compute −∞ − −∞.
-            let minus = reference.map(|x| if x == f32::NEG_INFINITY { 0.0 } else { -x });
-            let rescale = old.add(minus).map(exp::<I>);
-            let mut sum = Lanes::ZERO;
-            for row in scores.chunks_exact_mut(lanes) {
-                let weight = Lanes::load(&row[first..]).fma::<I>(factor, minus).map(exp::<I>);
-                weight.store(&mut row[first..]);
-                sum = sum.add(weight);
-            }
-            Lanes::load(&rows.total[first..]).fma::<I>(rescale, sum).store(&mut rows.total[first..]);
-            rescale.store(&mut rows.rescale[first..]);
-            reference.store(&mut rows.reference[first..]);
+        let mut first = 0;
+        while first < lanes {
+            first += LANES * match (lanes - first) / LANES {
+                0 | 1 => absorb_lanes::<I, 1>(scores, lanes, first, inverse_temperature, rows),
+                2 | 3 => absorb_lanes::<I, 2>(scores, lanes, first, inverse_temperature, rows),
+                _ => absorb_lanes::<I, 4>(scores, lanes, first, inverse_temperature, rows),
+            };
         }
     }
 
@@ -229,7 +127,7 @@ multiversion! {
             // A row that sees nothing has only −∞, which is to become 0.
             let minus = Lanes::load(&lse[first..]).map(|x| if x == f32::NEG_INFINITY { 0.0 } else { -x });
             for row in scores.chunks_exact_mut(lanes) {
-                Lanes::load(&row[first..]).fma::<I>(factor, minus).map(exp::<I>).store(&mut row[first..]);
+                Lanes::load(&row[first..]).fma::<I>(factor, minus).exp::<I>().store(&mut row[first..]);
             }
         }
     }
@@ -243,4 +141,47 @@ multiversion! {
             }
         }
     }
+}
+
+/// `N` vectors side by side, so that their maxima and sums do not wait for one another. Returns `N`.
+#[inline(always)]
+fn absorb_lanes<I: Isa, const N: usize>(
+    scores: &mut [f32],
+    lanes: usize,
+    first: usize,
+    inverse_temperature: f32,
+    rows: &mut Rows,
+) -> usize {
+    let factor = Lanes::splat(inverse_temperature);
+    let mut max = [Lanes::splat(f32::NEG_INFINITY); N];
+    for row in scores.chunks_exact(lanes) {
+        for (n, max) in max.iter_mut().enumerate() {
+            *max = max.max(Lanes::load(&row[first + n * LANES..]));
+        }
+    }
+    let mut minus = [Lanes::ZERO; N];
+    for (n, minus) in minus.iter_mut().enumerate() {
+        let first = first + n * LANES;
+        let old = Lanes::load(&rows.reference[first..]);
+        let reference = old.max(max[n].zip(factor, |max, factor| max * factor));
+        // A row that sees nothing yet must not compute −∞ − −∞.
+        *minus = reference.map(|x| if x == f32::NEG_INFINITY { 0.0 } else { -x });
+        old.add(*minus).exp::<I>().store(&mut rows.rescale[first..]);
+        reference.store(&mut rows.reference[first..]);
+    }
+    let mut sum = [Lanes::ZERO; N];
+    for row in scores.chunks_exact_mut(lanes) {
+        for n in 0..N {
+            let place = &mut row[first + n * LANES..];
+            let weight = Lanes::load(place).fma::<I>(factor, minus[n]).exp::<I>();
+            weight.store(place);
+            sum[n] = sum[n].add(weight);
+        }
+    }
+    for (n, sum) in sum.into_iter().enumerate() {
+        let total = &mut rows.total[first + n * LANES..];
+        let rescale = Lanes::load(&rows.rescale[first + n * LANES..]);
+        Lanes::load(total).fma::<I>(rescale, sum).store(total);
+    }
+    N
 }
