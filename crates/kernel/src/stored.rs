@@ -21,6 +21,12 @@ pub(crate) struct Stored<'a> {
     pub(crate) scale_stride: usize,
 }
 
+impl<'a> From<Matrix<'a>> for Stored<'a> {
+    fn from(Matrix { data, rows, columns, row_stride, column_stride }: Matrix<'a>) -> Self {
+        Self { data: Data::F32(data), rows, columns, row_stride, column_stride, scale_stride: 0 }
+    }
+}
+
 impl<'a> Stored<'a> {
     /// Some of the rows.
     pub(crate) fn slice(self, rows: Range<usize>) -> Self {
@@ -56,9 +62,15 @@ impl<'a> Stored<'a> {
 
     /// Whether every index lies inside the data.
     pub(crate) fn in_bounds(&self) -> bool {
-        self.rows == 0
-            || self.columns == 0
-            || (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride < self.data.len()
+        if self.rows == 0 || self.columns == 0 {
+            return true;
+        }
+        let last = (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride;
+        let scaled = match self.data {
+            Data::I8(_, scales) => (self.rows - 1) * self.scale_stride < scales.len(),
+            _ => true,
+        };
+        scaled && last < self.data.len()
     }
 }
 

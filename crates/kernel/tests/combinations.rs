@@ -251,6 +251,10 @@ impl Case {
         let error = difference(&output.lse, &expected.lse);
         assert!(error < 3e-6, "{name}: lse is off by {error:e}");
 
+        let decoded = self.attention.decode(&q, (&k, &v)).unwrap();
+        let error = difference(&decoded.context, &expected.context).max(difference(&decoded.lse, &expected.lse));
+        assert!(error < 3e-6, "{name}: decoded is off by {error:e}");
+
         let mut weights = Weights::new();
         self.attention.observe(&q, &k, &output.lse, &mut [&mut weights]).unwrap();
         let error = difference(weights.values(), &expected.weights);

@@ -4,7 +4,8 @@
 
 use super::Bias;
 use crate::scores::Scores;
-use crate::shape::{Shape, Tile};
+use crate::shape::{QUERY_BLOCK, Shape, Tile};
+use crate::simd::multiversion;
 use crate::{Error, Result};
 
 /// `bias(i, j) = -slope_h · |i + S − L − j|`: the distance between query and key, aligned bottom-right.
@@ -47,8 +48,23 @@ impl Bias for Alibi {
 
     fn add(&self, tile: &Tile, scores: &mut Scores) {
         let slope = self.slopes[tile.head];
-        let offset = tile.shape.offset();
-        scores.each(|query, key, score| score - slope * (query as isize + offset - key as isize).abs() as f32);
+        let first = tile.queries.start as isize + tile.shape.offset() - tile.keys.start as isize;
+        let lanes = scores.lanes();
+        lean(scores.values_mut(), lanes, slope, first as f32);
+    }
+}
+
+multiversion! {
+    /// `first` is the distance from the tile's first key to its first query. Distances are exact up to 2²⁴.
+    fn lean<I>(scores: &mut [f32], lanes: usize, slope: f32, first: f32) {
+        let mut places = [0.0f32; QUERY_BLOCK];
+        places.iter_mut().enumerate().for_each(|(i, place)| *place = first + i as f32);
+        for (key, row) in scores.chunks_exact_mut(lanes.max(1)).enumerate() {
+            let key = key as f32;
+            for (score, place) in row.iter_mut().zip(&places) {
+                *score = I::fma(-slope, (place - key).abs(), *score);
+            }
+        }
     }
 }
 

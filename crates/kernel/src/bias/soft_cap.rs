@@ -3,7 +3,7 @@
 use super::Bias;
 use crate::scores::Scores;
 use crate::shape::Tile;
-use crate::simd::{multiversion, tanh};
+use crate::simd::{LANES, TANH_NEAR, multiversion, tanh, tanh_near};
 use crate::{Error, Result};
 
 /// `cap · tanh(score / cap)`: reshapes what came before it, so that no score leaves (−cap, cap). Gemma 2 (2024).
@@ -43,8 +43,14 @@ impl Bias for SoftCap {
 multiversion! {
     fn bend<I>(scores: &mut [f32], cap: f32) {
         let inverse = 1.0 / cap;
-        for score in scores.iter_mut() {
-            *score = cap * tanh::<I>(*score * inverse);
+        for scores in scores.chunks_mut(4 * LANES) {
+            let greatest = scores.iter().fold(0, |greatest, score| greatest.max((score * inverse).abs().to_bits()));
+            // Most scores are far from the cap, where the hyperbolic tangent is a short polynomial.
+            if greatest < TANH_NEAR.to_bits() {
+                scores.iter_mut().for_each(|score| *score = cap * tanh_near::<I>(*score * inverse));
+            } else {
+                scores.iter_mut().for_each(|score| *score = cap * tanh::<I>(*score * inverse));
+            }
         }
     }
 }

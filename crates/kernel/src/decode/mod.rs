@@ -24,10 +24,10 @@ use block::Block;
 pub use cache::KeyValueCache;
 pub use past::Past;
 
-/// The parts that a row's keys are cut into: of 512 keys, or of more where that would make more than 32 parts. Threads have
+/// The parts that a row's keys are cut into: of 1024 keys, or of more where that would make more than 32 parts. Threads have
 /// no say, so that results do not depend on them.
 fn spans(keys: usize) -> impl Iterator<Item = Range<usize>> + Clone {
-    const LEAST: usize = 8 * KEY_BLOCK;
+    const LEAST: usize = 16 * KEY_BLOCK;
     const MOST: usize = 32;
     blocks(0..keys, keys.div_ceil(MOST).next_multiple_of(KEY_BLOCK).max(LEAST))
 }
@@ -55,7 +55,7 @@ pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &m
     let places = blocks.iter().flat_map(|block| spans.clone().map(move |keys| (block, keys)));
     let tasks = places.zip(&mut parts).collect();
     run_tasks(2.0 * problem.work(), tasks, |((block, keys), (rows, sum))| {
-        *rows = stream::stream(problem, values, block, keys, sum);
+        stream::stream(problem, values, block, keys, rows, sum);
     });
 
     let mut parts = parts.into_iter();
@@ -90,8 +90,6 @@ fn fresh(problem: &Problem, count: usize) -> Rows {
 fn join(normalizer: &dyn Normalizer, own: (&mut Rows, &mut [f32]), other: (&mut Rows, &[f32]), width: usize) {
     let ((rows, sums), (other, others)) = (own, other);
     normalizer.merge(rows, other);
-    let sums = sums.chunks_exact_mut(width.max(1)).zip(others.chunks_exact(width.max(1)));
-    for ((sum, others), (own, other)) in sums.take(rows.count).zip(rows.rescale.iter().zip(&other.rescale)) {
-        sum.iter_mut().zip(others).for_each(|(sum, x)| *sum = *sum * own + x * other);
-    }
+    let count = rows.count;
+    few::join(&mut sums[..count * width], &rows.rescale, others, &other.rescale, width);
 }

@@ -1,7 +1,7 @@
 //! Few rows leave most lanes of a tile empty, so lanes are filled with keys: each row is split into parts that see different
 //! keys and are joined at the end, as those of different threads are.
 
-use super::few;
+use super::few::{self, Places};
 use super::{fresh, join};
 use crate::normalize::{Normalizer, Rows};
 use crate::problem::Problem;
@@ -10,8 +10,8 @@ use crate::shape::Tile;
 use crate::simd::{LANES, pad};
 use crate::stored::Stored;
 
-/// Keys that a part takes of a tile.
-const EACH: usize = 16;
+/// The most keys that a part takes of a tile.
+const EACH: usize = 32;
 
 /// The parts of some rows: those of the first part, then those of the next.
 pub(super) struct Split<'a> {
@@ -45,30 +45,21 @@ impl<'a> Split<'a> {
         Self { factor, queries, count, parts, known, scores, sums, width: pad(problem.shape.value_width), used: false }
     }
 
-    /// How many keys a tile has.
-    pub(super) fn keys(&self) -> usize {
-        EACH * self.parts
+    /// How many of the next keys a tile takes: the same number for each part.
+    pub(super) fn keys(&self, left: usize) -> usize {
+        (left / self.parts).min(EACH) * self.parts
     }
 
     /// All rows see all keys of a tile.
     pub(super) fn absorb(&mut self, normalizer: &dyn Normalizer, tile: &Tile, keys: Stored, values: Stored) {
-        let places = |part: usize| part * EACH..(part + 1) * EACH;
-        for part in 0..self.parts {
-            let scores = &mut self.scores[part * self.count..];
-            few::products(self.factor, keys.slice(places(part)), self.queries, self.count, scores, LANES);
-        }
-        let tile = Tile { queries: 0..self.parts * self.count, keys: 0..EACH, ..tile.clone() };
+        let places = Places { rows: self.count, each: keys.rows / self.parts, lanes: LANES };
+        few::products(self.factor, keys, self.queries, self.scores, places);
+        let tile = Tile { queries: 0..self.parts * self.count, keys: 0..places.each, ..tile.clone() };
         normalizer.absorb(&mut Scores::new(&tile, self.scores), &mut self.known);
-        for (row, &factor) in self.sums.chunks_exact_mut(self.width.max(1)).zip(&self.known.rescale) {
-            // The reference moves rarely.
-            if self.used && factor != 1.0 {
-                row.iter_mut().for_each(|x| *x *= factor);
-            }
+        if self.used {
+            few::rescale(self.sums, self.width, &self.known.rescale);
         }
-        for part in 0..self.parts {
-            let sums = &mut self.sums[part * self.count * self.width..];
-            few::mix(values.slice(places(part)), &self.scores[part * self.count..], LANES, self.count, sums);
-        }
+        few::mix(values, self.scores, self.sums, places);
         self.used = true;
     }
 

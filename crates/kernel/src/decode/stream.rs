@@ -4,53 +4,61 @@ use std::ops::Range;
 
 use super::block::Block;
 use super::context::{Context, FEW};
+use super::few::{self, Places};
 use super::split::Split;
-use super::{few, fresh};
 use crate::normalize::Rows;
 use crate::pack;
 use crate::problem::{Problem, Seen};
 use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
-use crate::shape::{KEY_BLOCK, Shape, blocks};
+use crate::shape::{KEY_BLOCK, Shape};
 use crate::simd::{Base, gemm, pad};
 use crate::stored::{Stored, widen};
 use crate::view::{Matrix, View};
 
 /// Streams some keys past the rows. `sum` becomes the context `[row][value feature]`, yet to be scaled.
-pub(super) fn stream(problem: &Problem, values: &View, block: &Block, keys: Range<usize>, sum: &mut [f32]) -> Rows {
+pub(super) fn stream(
+    problem: &Problem,
+    values: &View,
+    block: &Block,
+    keys: Range<usize>,
+    rows: &mut Rows,
+    sum: &mut [f32],
+) {
     let Shape { value_width, .. } = problem.shape;
     let normalizer = &*problem.attention.normalizer;
     let key_head = block.heads.start / problem.shape.group();
     let (all_keys, all_values) = (problem.keys.matrix(block.batch, key_head), values.matrix(block.batch, key_head));
-    let mut rows = fresh(problem, block.rows());
     scratch::with([Split::size(value_width), Context::size(block.rows(), value_width)], |[split, context]| {
         let mut context = Context::new(context, block.rows(), value_width);
         Packed::with(problem, block, |queries| {
             let mut split = queries.split(problem, block, split);
-            let step = split.as_ref().map_or(KEY_BLOCK, Split::keys);
-            for keys in blocks(keys, step) {
+            let mut rest = keys;
+            while !rest.is_empty() {
+                // As many keys as the parts have room for, at most, or as few as a tile has.
+                let together = split.as_ref().map_or(0, |split| split.keys(rest.len()));
+                let keys = rest.start..rest.start + together;
                 match &mut split {
-                    Some(split) if keys.len() == step && block.sees_all(problem, &keys) => {
+                    Some(split) if together > 0 && block.sees_all(problem, &keys) => {
+                        rest.start = keys.end;
                         let tile = block.tile(problem, keys.clone());
                         split.absorb(normalizer, &tile, all_keys.slice(keys.clone()), all_values.slice(keys));
                     }
                     _ => {
-                        for keys in blocks(keys, KEY_BLOCK) {
-                            let (tile_keys, tile_values) =
-                                (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
-                            tile(problem, block, queries, keys, tile_keys, tile_values, &mut rows, &mut context);
-                        }
+                        let keys = rest.start..rest.end.min(rest.start + KEY_BLOCK);
+                        rest.start = keys.end;
+                        let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
+                        tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
                     }
                 }
             }
             if let Some(split) = split {
-                split.join(normalizer, &mut rows, context.rows());
+                split.join(normalizer, rows, context.rows());
             }
         });
         context.write(sum);
     });
-    rows
 }
 
 /// One tile, with whatever masks, biases and dropout do to it.
@@ -150,9 +158,12 @@ impl<'a> Packed<'a> {
     /// Writes the scores of a tile, biases included.
     fn scores(&self, problem: &Problem, block: &Block, keys: Stored, scores: &mut Scores, memory: &mut [f32]) {
         let attention = problem.attention;
-        let (count, lanes, width) = (block.rows(), scores.lanes(), problem.shape.query_width);
+        let (lanes, width) = (scores.lanes(), problem.shape.query_width);
         match *self {
-            Self::Few(rows, factor) => few::products(factor, keys, rows, count, scores.values_mut(), lanes),
+            Self::Few(rows, factor) => {
+                let places = Places { rows: block.rows(), each: KEY_BLOCK, lanes };
+                few::products(factor, keys, rows, scores.values_mut(), places);
+            }
             Self::Dots(turned, factor) => {
                 keys.with(|keys| gemm(factor, keys, turned, Base::Zero, scores.values_mut(), lanes));
             }

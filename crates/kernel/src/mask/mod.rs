@@ -122,12 +122,13 @@ impl Visible {
 
     /// Finds what is [`needed`](Visible::needed), once all words are set.
     pub(crate) fn close(mut self) -> Self {
-        for (part, needed) in self.needed.iter_mut().enumerate() {
-            let seen = |word: &u64| word >> (part * LANES) & low_bits(LANES) != 0;
+        // Two vectors at a time: products of one are not worth the keys they save.
+        for (part, needed) in self.needed.chunks_exact_mut(2).enumerate() {
+            let seen = |word: &u64| word >> (part * 2 * LANES) & low_bits(2 * LANES) != 0;
             let words = &self.words[..self.keys];
             let start = words.iter().position(seen).unwrap_or(0);
             let end = words.iter().rposition(seen).map_or(0, |last| last + 1);
-            *needed = (start as u8, end as u8);
+            needed.fill((start as u8, end as u8));
         }
         self
     }

@@ -26,7 +26,7 @@ pub use top_keys::{TopKey, TopKeys};
 pub use weights::Weights;
 
 /// Notes something about the weights of an attention.
-pub trait Probe {
+pub trait Probe: Send {
     /// A new problem: forget what was noted and make room.
     ///
     /// # Errors
@@ -65,12 +65,15 @@ pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe])
         let work = problem.work() * wave.len() as f64 / count as f64;
         let tasks = wave.iter_mut().zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK)).collect();
         run_tasks(work, tasks, |((tile, seen), memory)| *seen = weights(problem, lse, limits.as_ref(), tile, memory));
-        for ((tile, seen), memory) in wave.iter().zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK)) {
-            if *seen {
-                let weights = Scores::new(tile, memory);
-                probes.iter_mut().for_each(|probe| probe.tile(tile, &weights));
-            }
-        }
+        let weights: Vec<(&Tile, Scores)> = wave
+            .iter()
+            .zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK))
+            .filter(|((_, seen), _)| *seen)
+            .map(|((tile, _), memory)| (tile, Scores::new(tile, memory)))
+            .collect();
+        run_tasks(work, probes.iter_mut().collect(), |probe| {
+            weights.iter().for_each(|(tile, weights)| probe.tile(tile, weights));
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Probe;
 use crate::scores::Scores;
-use crate::shape::{Shape, Tile};
+use crate::shape::{QUERY_BLOCK, Shape, Tile};
 use crate::simd::multiversion;
 use crate::{Error, Result};
 
@@ -94,33 +94,32 @@ impl Probe for Pyramid {
         let [_, heads, rows, columns] = self.shape;
         let [queries, keys] = self.lengths;
         let first = (tile.batch * heads + tile.head) * rows * columns;
-        for (row, query_run) in runs(tile.queries.clone(), queries, rows) {
-            let height = under(row, queries, rows).len();
-            let lanes = query_run.start - tile.queries.start..query_run.end - tile.queries.start;
-            for (column, key_run) in runs(tile.keys.clone(), keys, columns) {
-                let area = height * under(column, keys, columns).len();
-                let values = &weights.values()[(key_run.start - tile.keys.start) * weights.lanes()..];
-                let (sum, max) = sum_and_max(values, weights.lanes(), lanes.clone(), key_run.len());
+        for (column, key_run) in runs(tile.keys.clone(), keys, columns) {
+            let width = under(column, keys, columns).len();
+            let values = &weights.values()[(key_run.start - tile.keys.start) * weights.lanes()..];
+            let (sums, maxima) = sums_and_maxima(values, weights.lanes(), key_run.len());
+            for (row, query_run) in runs(tile.queries.clone(), queries, rows) {
+                let lanes = query_run.start - tile.queries.start..query_run.end - tile.queries.start;
+                let area = under(row, queries, rows).len() * width;
                 let pixel = first + row * columns + column;
-                self.mean[pixel] += sum / area as f32;
-                self.max[pixel] = if max > self.max[pixel] { max } else { self.max[pixel] };
+                self.mean[pixel] += sums[lanes.clone()].iter().sum::<f32>() / area as f32;
+                self.max[pixel] = maxima[lanes].iter().fold(self.max[pixel], |a, &b| if b > a { b } else { a });
             }
         }
     }
 }
 
 multiversion! {
-    fn sum_and_max<I>(values: &[f32], lanes: usize, run: Range<usize>, keys: usize) -> (f32, f32) {
-        let mut sums = [0.0f32; crate::QUERY_BLOCK];
-        let mut maxima = [0.0f32; crate::QUERY_BLOCK];
+    /// Of each query, over some keys.
+    fn sums_and_maxima<I>(values: &[f32], lanes: usize, keys: usize) -> ([f32; QUERY_BLOCK], [f32; QUERY_BLOCK]) {
+        let mut sums = [0.0f32; QUERY_BLOCK];
+        let mut maxima = [0.0f32; QUERY_BLOCK];
         for row in values.chunks(lanes).take(keys) {
-            let row = &row[run.clone()];
             for ((sum, max), &x) in sums.iter_mut().zip(&mut maxima).zip(row) {
                 *sum += x;
                 *max = if x > *max { x } else { *max };
             }
         }
-        let max = maxima[..run.len()].iter().fold(0.0f32, |a, &b| if b > a { b } else { a });
-        (sums[..run.len()].iter().sum(), max)
+        (sums, maxima)
     }
 }

@@ -4,6 +4,7 @@ use super::Probe;
 use crate::Result;
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
+use crate::simd::{LANES, Lanes, multiversion};
 
 /// The weight that each key receives from all queries, `Σ_i a_ij`, `[batch, head, key]`.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +41,16 @@ impl Probe for Received {
     fn tile(&mut self, tile: &Tile, weights: &Scores) {
         let [_, heads, keys] = self.shape;
         let sums = &mut self.values[(tile.batch * heads + tile.head) * keys..][..keys];
-        for key in tile.keys.clone() {
-            sums[key] += weights.row(key).iter().sum::<f32>();
+        add(weights.values(), weights.lanes(), tile.queries.len(), &mut sums[tile.keys.clone()]);
+    }
+}
+
+multiversion! {
+    fn add<I>(weights: &[f32], lanes: usize, queries: usize, sums: &mut [f32]) {
+        for (row, sum) in weights.chunks_exact(lanes.max(1)).zip(sums) {
+            let (whole, rest) = row[..queries].as_chunks::<LANES>();
+            let whole = whole.iter().fold(Lanes::load_or(rest, 0.0), |sum, &weights| sum.add(Lanes(weights)));
+            *sum += whole.sum();
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Probe;
 use crate::scores::Scores;
-use crate::shape::{Shape, Tile};
+use crate::shape::{QUERY_BLOCK, Shape, Tile};
+use crate::simd::multiversion;
 use crate::{Error, Result};
 
 /// A key and the weight that a query gives it.
@@ -61,14 +62,34 @@ impl Probe for TopKeys {
         let [_, heads, queries] = self.shape;
         let first = (tile.batch * heads + tile.head) * queries + tile.queries.start;
         let rows = &mut self.best[first * self.k..][..tile.queries.len() * self.k];
-        for key in tile.keys.clone() {
-            for (best, &weight) in rows.chunks_exact_mut(self.k).zip(weights.row(key)) {
-                if weight > best[self.k - 1].weight {
-                    let place = best.partition_point(|top| top.weight >= weight);
-                    best[place..].rotate_right(1);
-                    best[place] = TopKey { key, weight };
-                }
+        // What a weight must exceed to be among the strongest: few do, and whole rows are passed over at once.
+        let mut least = [f32::INFINITY; QUERY_BLOCK];
+        rows.chunks_exact(self.k).zip(&mut least).for_each(|(best, least)| *least = best[self.k - 1].weight);
+        for (i, key) in tile.keys.clone().enumerate() {
+            let mut stronger = stronger(&weights.values()[i * weights.lanes()..][..weights.lanes()], &least);
+            while stronger != 0 {
+                let query = stronger.trailing_zeros() as usize;
+                stronger &= stronger - 1;
+                let (best, weight) = (&mut rows[query * self.k..][..self.k], weights.row(key)[query]);
+                let place = best.partition_point(|top| top.weight >= weight);
+                best[place..].rotate_right(1);
+                best[place] = TopKey { key, weight };
+                least[query] = best[self.k - 1].weight;
             }
         }
+    }
+}
+
+multiversion! {
+    /// One bit for each weight that is greater than its limit.
+    fn stronger<I>(weights: &[f32], limits: &[f32; QUERY_BLOCK]) -> u64 {
+        let mut any = false;
+        for (weight, limit) in weights.iter().zip(limits) {
+            any |= weight > limit;
+        }
+        if !any {
+            return 0;
+        }
+        weights.iter().zip(limits).enumerate().fold(0, |bits, (i, (w, limit))| bits | (u64::from(w > limit) << i))
     }
 }

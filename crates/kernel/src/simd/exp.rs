@@ -53,10 +53,18 @@ pub(super) fn exp_avx512(x: Lanes) -> Lanes {
 #[inline(always)]
 pub(crate) fn tanh<I: Isa>(x: f32) -> f32 {
     let e = exp::<I>(-2.0 * x.abs());
-    // Near 0 the quotient cancels; the odd Taylor polynomial does not.
+    // Near 0 the quotient cancels; the polynomial does not.
+    if x.abs() < TANH_NEAR { tanh_near::<I>(x) } else { ((1.0 - e) / (1.0 + e)).copysign(x) }
+}
+
+/// Below this, [`tanh_near`] is as exact as [`tanh`].
+pub(crate) const TANH_NEAR: f32 = 0.2;
+
+/// `tanh x` for x near 0: its odd Taylor polynomial.
+#[inline(always)]
+pub(crate) fn tanh_near<I: Isa>(x: f32) -> f32 {
     let square = x * x;
-    let near = I::fma(I::fma(I::fma(-17.0 / 315.0, square, 2.0 / 15.0), square, -1.0 / 3.0), square * x, x);
-    if x.abs() < 0.2 { near } else { ((1.0 - e) / (1.0 + e)).copysign(x) }
+    I::fma(I::fma(I::fma(-17.0 / 315.0, square, 2.0 / 15.0), square, -1.0 / 3.0), square * x, x)
 }
 
 /// `ln x` to about 2e-7 of itself, for positive, normal x. A NaN comes out as one.

@@ -3,25 +3,29 @@
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
 //! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
-//! text calls ([`Isa::exp`], [`Isa::above`], [`Isa::turn_strip`], [`Isa::halves`], [`Isa::sum`]).
+//! text calls (those of [`Isa`], and [`prefetch`]).
 
 mod above;
 mod exp;
+#[cfg(target_arch = "x86_64")]
+mod fused;
 mod gemm;
 mod halves;
 mod lanes;
+mod prefetch;
 mod sums;
 mod turn;
 
 use half::f16;
 
-pub(crate) use exp::{ln, tanh};
+pub(crate) use exp::{TANH_NEAR, ln, tanh, tanh_near};
 pub(crate) use gemm::{Base, gemm, gemm_part};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
+pub(crate) use prefetch::prefetch;
 pub(crate) use turn::turn;
 
 /// An instruction set, as far as portable code has to know it.
-pub(crate) trait Isa {
+pub(crate) trait Isa: Sized {
     /// Whether a fused multiply-add is one instruction; where it is not, [`f32::mul_add`] calls a library function.
     const FMA: bool;
     /// How many rows of how many [`Lanes`] the accumulators of a matrix product may fill without spilling.
@@ -58,6 +62,12 @@ pub(crate) trait Isa {
     #[inline(always)]
     fn halves(halves: &[f16; LANES]) -> Lanes {
         halves::portable(halves)
+    }
+
+    /// `a · b + c`, which the compiler cannot mistake for sixteen numbers that it may work on in other orders.
+    #[inline(always)]
+    fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        a.fma::<Self>(b, c)
     }
 
     /// The sum over the lanes of each vector.
@@ -98,6 +108,12 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { fused::avx512(a, b, c) }
+    }
+
+    #[inline(always)]
     fn sums(vectors: &[Lanes; 4]) -> [f32; 4] {
         // SAFETY: as above.
         unsafe { sums::avx512(vectors) }
@@ -122,6 +138,12 @@ impl Isa for Avx2 {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         // SAFETY: `multiversion!` compiles for this set where `level` found it.
         unsafe { halves::f16c(halves) }
+    }
+
+    #[inline(always)]
+    fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { fused::fma3(a, b, c) }
     }
 }
 

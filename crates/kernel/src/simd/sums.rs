@@ -66,7 +66,7 @@ mod tests {
 
     multiversion! {
         fn sums<I>(vectors: &[Lanes; 4]) -> [f32; 4] {
-            I::sums(vectors)
+            <I as super::super::Isa>::sums(vectors)
         }
     }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod elements;
+
 use regard_kernel::{Shape, View};
 
 /// Everything that gradients are taken of.
