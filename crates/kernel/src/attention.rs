@@ -105,17 +105,12 @@ impl Attention {
 
     /// As [`forward`](Attention::forward) for few queries against many keys, as when a text is generated: the work is
     /// split over the keys, in fixed blocks, and each key and value is read once for all query heads that share it. `past`
-    /// is a cache, or `(&k, &v)`.
+    /// is a cache ([`KeyValueCache`](crate::KeyValueCache), [`PagedCache`](crate::PagedCache)), or `(&k, &v)`.
     ///
     /// # Errors
     /// As [`forward`](Attention::forward).
     pub fn decode<'a>(&self, q: &View, past: impl Into<decode::Past<'a>>) -> Result<Output> {
-        let decode::Past { keys: k, values: v } = past.into();
-        let problem = Problem::new(self, q, &k)?.with_values(&v)?;
-        let mut context = vec![0.0; problem.size(problem.shape.value_width)];
-        let mut lse = vec![0.0; problem.size(1)];
-        decode::run(&problem, &v, &mut context, &mut lse);
-        Ok(Output { context, lse })
+        decode::run(self, q, &past.into())
     }
 
     /// Gradients, given what [`forward`](Attention::forward) returned and the gradient of the context.

@@ -45,9 +45,14 @@ impl<'a> Split<'a> {
         Self { factor, queries, count, parts, known, scores, sums, width: pad(problem.shape.value_width), used: false }
     }
 
+    /// The most keys of a tile.
+    pub(super) fn most(&self) -> usize {
+        EACH * self.parts
+    }
+
     /// How many of the next keys a tile takes: the same number for each part.
     pub(super) fn keys(&self, left: usize) -> usize {
-        (left / self.parts).min(EACH) * self.parts
+        left.min(self.most()) / self.parts * self.parts
     }
 
     /// All rows see all keys of a tile.

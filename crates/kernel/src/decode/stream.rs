@@ -36,21 +36,18 @@ pub(super) fn stream(
             let mut split = queries.split(problem, block, split);
             let mut rest = keys;
             while !rest.is_empty() {
-                // As many keys as the parts have room for, at most, or as few as a tile has.
-                let together = split.as_ref().map_or(0, |split| split.keys(rest.len()));
-                let keys = rest.start..rest.start + together;
+                let left = all_keys.left(rest.start).min(rest.len());
+                let plain = split.as_ref().map_or(0, |split| {
+                    split.keys(block.seen_by_all(problem, rest.start..rest.start + left.min(split.most())))
+                });
+                let keys = rest.start..rest.start + if plain > 0 { plain } else { left.min(KEY_BLOCK) };
+                rest.start = keys.end;
+                let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
                 match &mut split {
-                    Some(split) if together > 0 && block.sees_all(problem, &keys) => {
-                        rest.start = keys.end;
-                        let tile = block.tile(problem, keys.clone());
-                        split.absorb(normalizer, &tile, all_keys.slice(keys.clone()), all_values.slice(keys));
+                    Some(split) if plain > 0 => {
+                        split.absorb(normalizer, &block.tile(problem, keys), tile_keys, tile_values);
                     }
-                    _ => {
-                        let keys = rest.start..rest.end.min(rest.start + KEY_BLOCK);
-                        rest.start = keys.end;
-                        let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
-                        tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
-                    }
+                    _ => tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context),
                 }
             }
             if let Some(split) = split {
