@@ -38,16 +38,19 @@ pub(super) fn stream(
             while !rest.is_empty() {
                 let left = all_keys.left(rest.start).min(rest.len());
                 let plain = split.as_ref().map_or(0, |split| {
-                    split.keys(block.seen_by_all(problem, rest.start..rest.start + left.min(split.most())))
+                    let seen = block.seen_by_all(problem, rest.start..rest.end.min(rest.start + split.most()));
+                    split.keys(rest.start, seen, left)
                 });
                 let keys = rest.start..rest.start + if plain > 0 { plain } else { left.min(KEY_BLOCK) };
                 rest.start = keys.end;
-                let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
                 match &mut split {
                     Some(split) if plain > 0 => {
-                        split.absorb(normalizer, &block.tile(problem, keys), tile_keys, tile_values);
+                        split.absorb(normalizer, &block.tile(problem, keys), all_keys, all_values);
                     }
-                    _ => tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context),
+                    _ => {
+                        let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
+                        tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
+                    }
                 }
             }
             if let Some(split) = split {
