@@ -105,17 +105,28 @@ impl Attention {
 
     /// As [`forward`](Attention::forward) for few queries against many keys, as when a text is generated: the work is
     /// split over the keys, in fixed blocks, and each key and value is read once for all query heads that share it. `past`
-    /// is a cache, or `(&k, &v)`.
+    /// is a cache ([`KeyValueCache`](crate::KeyValueCache), [`PagedCache`](crate::PagedCache)), or `(&k, &v)`.
+    ///
+    /// ```
+    /// use regard_kernel::{Attention, KeyValueCache, Precision, View};
+    ///
+    /// # fn main() -> regard_kernel::Result<()> {
+    /// // Eight query heads share two key heads; keys and values are kept in half precision.
+    /// let mut cache = KeyValueCache::with_precision(1, 2, 16, 16, Precision::F16);
+    /// for step in 0..3 {
+    ///     let (q, k, v) = (vec![0.5; 8 * 16], vec![0.25; 2 * 16], vec![step as f32; 2 * 16]);
+    ///     cache.append(&View::new(&k, [1, 2, 1, 16])?, &View::new(&v, [1, 2, 1, 16])?)?;
+    ///     let output = Attention::default().decode(&View::new(&q, [1, 8, 1, 16])?, &cache)?;
+    ///     assert_eq!(output.context[0], step as f32 / 2.0); // equal keys: the mean of the values so far
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`forward`](Attention::forward).
     pub fn decode<'a>(&self, q: &View, past: impl Into<decode::Past<'a>>) -> Result<Output> {
-        let decode::Past { keys: k, values: v } = past.into();
-        let problem = Problem::new(self, q, &k)?.with_values(&v)?;
-        let mut context = vec![0.0; problem.size(problem.shape.value_width)];
-        let mut lse = vec![0.0; problem.size(1)];
-        decode::run(&problem, &v, &mut context, &mut lse);
-        Ok(Output { context, lse })
+        decode::run(self, q, &past.into())
     }
 
     /// Gradients, given what [`forward`](Attention::forward) returned and the gradient of the context.

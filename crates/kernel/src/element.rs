@@ -4,6 +4,8 @@ use std::fmt::Debug;
 
 use half::{bf16, f16};
 
+use crate::decode::Pages;
+
 /// A type of numbers that an array may hold. (Whole numbers with scales are an array of their own kind, see
 /// [`View::quantized`](crate::View::quantized).)
 pub trait Element: Copy + Debug + Send + Sync + Sealed {}
@@ -49,6 +51,8 @@ pub enum Data<'a> {
     BF16(&'a [bf16]),
     /// Whole numbers, and what those of a row are to be multiplied with.
     I8(&'a [i8], &'a [f32]),
+    /// Any of these, in pages; rows must be chosen before numbers can be read.
+    Pages(Pages<'a>),
 }
 
 impl<'a> Data<'a> {
@@ -59,6 +63,7 @@ impl<'a> Data<'a> {
             Self::F16(x) => x.len(),
             Self::BF16(x) => x.len(),
             Self::I8(x, _) => x.len(),
+            Self::Pages(_) => 0,
         }
     }
 
@@ -72,6 +77,7 @@ impl<'a> Data<'a> {
             Self::F16(x) => Self::F16(from(x, start)),
             Self::BF16(x) => Self::BF16(from(x, start)),
             Self::I8(x, scales) => Self::I8(from(x, start), from(scales, scale)),
+            Self::Pages(pages) => Self::Pages(pages),
         }
     }
 }

@@ -16,11 +16,23 @@ use crate::view::{Matrix, View};
 
 /// Fills `context` `[batch, head, query, value feature]` and `lse` `[batch, head, query]`.
 pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &mut [f32]) {
-    let Shape { batch, heads, value_width, .. } = problem.shape;
+    run_batches(problem, values, 0..problem.shape.batch, context, lse);
+}
+
+/// As [`run`], for some batches.
+pub(crate) fn run_batches(
+    problem: &Problem,
+    values: &View,
+    batches: Range<usize>,
+    context: &mut [f32],
+    lse: &mut [f32],
+) {
+    let Shape { heads, value_width, .. } = problem.shape;
     let query_blocks = problem.shape.query_blocks();
-    let places = (0..batch * heads).flat_map(|unit| query_blocks.clone().map(move |queries| (unit, queries)));
-    let contexts = cut(context, batch * heads, query_blocks.clone(), value_width);
-    let lses = cut(lse, batch * heads, query_blocks.clone(), 1);
+    let units = batches.start * heads..batches.end * heads;
+    let contexts = cut(context, units.len(), query_blocks.clone(), value_width);
+    let lses = cut(lse, units.len(), query_blocks.clone(), 1);
+    let places = units.flat_map(|unit| query_blocks.clone().map(move |queries| (unit, queries)));
     let tasks = places.zip(contexts).zip(lses).collect();
     run_tasks(2.0 * problem.work(), tasks, |(((unit, queries), context), lse)| {
         let (batch, head) = (unit / heads, unit % heads);

@@ -77,6 +77,7 @@ mod element;
 mod error;
 mod forward;
 pub mod mask;
+mod memory;
 pub mod normalize;
 mod pack;
 pub mod probe;
@@ -93,13 +94,14 @@ mod view;
 
 pub use attention::{Attention, Gradients, Output};
 pub use bias::{Alibi, Bias, DenseBias, RelativeBuckets, SoftCap};
-pub use decode::{KeyValueCache, Past};
+pub use decode::{KeyValueCache, PagedCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
 pub use mask::{
     Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
 };
+pub use memory::Precision;
 pub use normalize::{Entmax15, Normalizer, Sigmoid, Softmax, Sparsemax, TopK};
 pub use probe::Probe;
 pub use score::{Additive, Bilinear, Cosine, Dot, ScaledDot, Score};

@@ -28,10 +28,19 @@ impl<'a> From<Matrix<'a>> for Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Some of the rows.
+    /// Some of the rows; if they lie in pages, all in one that [`left`](Stored::left) tells the end of.
     pub(crate) fn slice(self, rows: Range<usize>) -> Self {
+        if let Data::Pages(pages) = self.data {
+            return pages.rows(rows);
+        }
         let data = self.data.skip(rows.start * self.row_stride, rows.start * self.scale_stride);
         Self { data, rows: rows.len(), ..self }
+    }
+
+    /// How many rows from this one on can be sliced together.
+    pub(crate) fn left(&self, row: usize) -> usize {
+        let all = self.rows - row;
+        if let Data::Pages(pages) = self.data { all.min(pages.left(row)) } else { all }
     }
 
     /// Calls `f` with the matrix in single precision: where it lies, or else widened for as long as `f` runs.
@@ -79,6 +88,7 @@ multiversion! {
     pub(crate) fn widen<I>(from: Stored<'_>, to: &mut [f32]) {
         assert!(from.in_bounds());
         match from.data {
+            Data::Pages(_) => unreachable!("rows of pages are chosen before they are read"),
             Data::F32(x) => widen_rows(&from, x, to, |x, _| Lanes(x)),
             Data::F16(x) => widen_rows(&from, x, to, |x, _| I::halves(&x)),
             Data::BF16(x) => widen_rows(&from, x, to, |x, _| brains(x)),

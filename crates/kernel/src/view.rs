@@ -71,6 +71,17 @@ impl<'a> View<'a> {
         Ok(Self { data: Data::I8(data, scales), shape, strides, scale_strides })
     }
 
+    /// Memory that is known to hold every index of the shape.
+    pub(crate) fn of_memory(data: Data<'a>, shape: [usize; 4], strides: [usize; 4], scale_strides: [usize; 3]) -> Self {
+        Self { data, shape, strides, scale_strides }
+    }
+
+    /// The first positions, of at least as many.
+    pub(crate) fn positions(self, length: usize) -> Self {
+        let [batch, heads, _, width] = self.shape;
+        Self { shape: [batch, heads, length, width], ..self }
+    }
+
     /// `[batch, head, position, feature]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
@@ -92,8 +103,12 @@ impl<'a> View<'a> {
         let [_, _, rows, columns] = self.shape;
         let start = batch * self.strides[0] + head * self.strides[1];
         let scale = batch * self.scale_strides[0] + head * self.scale_strides[1];
+        let data = match self.data {
+            Data::Pages(pages) => Data::Pages(pages.of(batch, head)),
+            data => data.skip(start, scale),
+        };
         Stored {
-            data: self.data.skip(start, scale),
+            data,
             rows,
             columns,
             row_stride: self.strides[2],

@@ -16,18 +16,16 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// All blocks of a problem.
-    pub(super) fn all(shape: &Shape) -> Vec<Self> {
-        let group = shape.group();
+    /// All blocks of some batches.
+    pub(super) fn all(shape: &Shape, batches: Range<usize>) -> impl Iterator<Item = Self> + use<> {
+        let (group, key_heads, query_blocks) = (shape.group(), shape.key_heads, shape.query_blocks());
         let together = (QUERY_BLOCK / shape.queries.max(1)).clamp(1, group.max(1));
-        let key_heads = (0..shape.batch).flat_map(|batch| (0..shape.key_heads).map(move |head| (batch, head)));
-        key_heads
-            .flat_map(|(batch, head)| {
-                blocks(head * group..(head + 1) * group, together).flat_map(move |heads| {
-                    shape.query_blocks().map(move |queries| Self { batch, heads: heads.clone(), queries })
-                })
+        batches.flat_map(move |batch| (0..key_heads).map(move |head| (batch, head))).flat_map(move |(batch, head)| {
+            let query_blocks = query_blocks.clone();
+            blocks(head * group..(head + 1) * group, together).flat_map(move |heads| {
+                query_blocks.clone().map(move |queries| Self { batch, heads: heads.clone(), queries })
             })
-            .collect()
+        })
     }
 
     /// How many rows there are.
@@ -65,15 +63,14 @@ impl Block {
         }
     }
 
-    /// Whether every row sees every key.
-    pub(super) fn sees_all(&self, problem: &Problem, keys: &Range<usize>) -> bool {
-        problem.attention.mask.as_ref().is_none_or(|mask| {
-            self.heads.clone().all(|head| {
-                let mut tiles = blocks(keys.clone(), KEY_BLOCK)
-                    .map(|keys| problem.tile(self.batch, head, self.queries.clone(), keys));
-                tiles.all(|tile| mask.coverage(&tile) == Coverage::Full)
-            })
-        })
+    /// How many of some keys, from the first on, every row sees, as far as whole tiles can say.
+    pub(super) fn seen_by_all(&self, problem: &Problem, keys: Range<usize>) -> usize {
+        let Some(mask) = &problem.attention.mask else { return keys.len() };
+        let full = |keys: &Range<usize>| {
+            let tile = |head| problem.tile(self.batch, head, self.queries.clone(), keys.clone());
+            self.heads.clone().all(|head| mask.coverage(&tile(head)) == Coverage::Full)
+        };
+        blocks(keys, KEY_BLOCK).take_while(full).map(|keys| keys.len()).sum()
     }
 
     /// What the masks leave of the rows' tile.

@@ -1,7 +1,8 @@
-//! Keys and values of everything so far.
+//! Keys and values of everything so far, of sequences that grow together.
 
 use crate::Result;
 use crate::error::Error;
+use crate::memory::{Memory, Precision};
 use crate::view::View;
 
 /// Keys and values of everything so far, `[batch, key head, position, feature]`, each head's positions contiguous.
@@ -14,9 +15,27 @@ pub struct KeyValueCache {
 }
 
 impl KeyValueCache {
-    /// An empty cache.
+    /// An empty cache of single precision.
     pub fn new(batch: usize, key_heads: usize, key_width: usize, value_width: usize) -> Self {
-        let store = |width| Store { units: [batch, key_heads], width, len: 0, capacity: 0, data: Vec::new() };
+        Self::with_precision(batch, key_heads, key_width, value_width, Precision::F32)
+    }
+
+    /// An empty cache whose numbers are rounded as they are appended.
+    pub fn with_precision(
+        batch: usize,
+        key_heads: usize,
+        key_width: usize,
+        value_width: usize,
+        precision: Precision,
+    ) -> Self {
+        let store = |width| Store {
+            units: [batch, key_heads],
+            width,
+            precision,
+            len: 0,
+            capacity: 0,
+            memory: Memory::new(precision, 0, width),
+        };
         Self { keys: store(key_width), values: store(value_width) }
     }
 
@@ -64,9 +83,10 @@ impl KeyValueCache {
 struct Store {
     units: [usize; 2],
     width: usize,
+    precision: Precision,
     len: usize,
     capacity: usize,
-    data: Vec<f32>,
+    memory: Memory,
 }
 
 impl Store {
@@ -83,12 +103,7 @@ impl Store {
         self.reserve(self.len + added);
         let [batch, heads] = self.units;
         for unit in 0..batch * heads {
-            let from = new.matrix(unit / heads, unit % heads);
-            let start = (unit * self.capacity + self.len) * self.width;
-            let to = &mut self.data[start..start + added * self.width];
-            for (i, to) in to.chunks_exact_mut(self.width.max(1)).enumerate() {
-                from.slice(i..i + 1).with(|row| to.iter_mut().enumerate().for_each(|(f, x)| *x = row.get(0, f)));
-            }
+            self.memory.write(unit * self.capacity + self.len, new.matrix(unit / heads, unit % heads));
         }
         self.len += added;
     }
@@ -99,19 +114,21 @@ impl Store {
         }
         let capacity = needed.next_power_of_two().max(16);
         let units = self.units[0] * self.units[1];
-        let mut data = vec![0.0; units * capacity * self.width];
-        let used = self.len * self.width;
+        let mut memory = Memory::new(self.precision, units * capacity, self.width);
         for unit in 0..units {
-            let (to, from) = (unit * capacity * self.width, unit * self.capacity * self.width);
-            data[to..to + used].copy_from_slice(&self.data[from..from + used]);
+            memory.copy(unit * capacity, &self.memory, unit * self.capacity, self.len);
         }
-        (self.capacity, self.data) = (capacity, data);
+        (self.capacity, self.memory) = (capacity, memory);
     }
 
     fn view(&self) -> View<'_> {
         let [batch, heads] = self.units;
         let head = self.capacity * self.width;
-        View::strided(&self.data, [batch, heads, self.len, self.width], [heads * head, head, self.width, 1])
-            .expect("the data holds `capacity` positions of every head, and `len` is no more")
+        View::of_memory(
+            self.memory.data(),
+            [batch, heads, self.len, self.width],
+            [heads * head, head, self.width, 1],
+            [heads * self.capacity, self.capacity, 1],
+        )
     }
 }

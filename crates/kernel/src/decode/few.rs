@@ -31,6 +31,7 @@ pub(super) fn products(factor: f32, keys: Stored, queries: &[f32], scores: &mut 
         Data::F16(x) => dots(factor, x, &keys, queries, scores, places),
         Data::BF16(x) => dots(factor, x, &keys, queries, scores, places),
         Data::I8(x, _) => dots(factor, x, &keys, queries, scores, places),
+        Data::Pages(_) => unreachable!("rows of pages are chosen before they are read"),
     });
 }
 
@@ -41,6 +42,7 @@ pub(super) fn mix(values: Stored, weights: &[f32], sums: &mut [f32], places: Pla
         Data::F16(x) => add(x, &values, weights, sums, places),
         Data::BF16(x) => add(x, &values, weights, sums, places),
         Data::I8(x, _) => add(x, &values, weights, sums, places),
+        Data::Pages(_) => unreachable!("rows of pages are chosen before they are read"),
     });
 }
 

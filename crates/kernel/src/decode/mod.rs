@@ -8,20 +8,25 @@ mod block;
 mod cache;
 mod context;
 mod few;
+mod paged;
 mod past;
 mod split;
 mod stream;
 
 use std::ops::Range;
 
+use crate::Result;
+use crate::attention::{Attention, Output};
 use crate::forward;
 use crate::normalize::{Normalizer, Rows};
 use crate::problem::{Problem, run as run_tasks};
 use crate::shape::{KEY_BLOCK, Shape, blocks};
 use crate::view::View;
 use block::Block;
+use past::Group;
 
 pub use cache::KeyValueCache;
+pub use paged::{PagedCache, Pages};
 pub use past::Past;
 
 /// The parts that a row's keys are cut into: of 1024 keys, or of more where that would make more than 32 parts. Threads have
@@ -34,47 +39,63 @@ fn spans(keys: usize) -> impl Iterator<Item = Range<usize>> + Clone {
 
 /// As the forward pass, but the parts of a row may be computed by different threads and are joined in order. A normalizer
 /// that must know all keys before it weighs any leaves nothing to be joined: then this is the forward pass.
-pub(crate) fn run(problem: &Problem, values: &View, context: &mut [f32], lse: &mut [f32]) {
-    if problem.attention.normalizer.scan(&problem.shape, false).is_some() {
-        return forward::run(problem, values, context, lse);
+pub(crate) fn run(attention: &Attention, queries: &View, past: &Past) -> Result<Output> {
+    let groups = past.groups(attention, queries)?;
+    let size = |width| groups.first().map_or(0, |group| group.problem.size(width));
+    let mut output = Output { context: vec![0.0; size(past.values.shape()[3])], lse: vec![0.0; size(1)] };
+    let (mut joined, mut work) = (Vec::new(), 0.0);
+    for group in &groups {
+        let Shape { heads, queries, value_width, .. } = group.problem.shape;
+        if attention.normalizer.scan(&group.problem.shape, false).is_some() {
+            let rows = group.batches.start * heads * queries..group.batches.end * heads * queries;
+            let context = &mut output.context[rows.start * value_width..rows.end * value_width];
+            forward::run_batches(&group.problem, &group.values, group.batches.clone(), context, &mut output.lse[rows]);
+        } else {
+            joined.extend(Block::all(&group.problem.shape, group.batches.clone()).map(|block| (group, block)));
+            work += 2.0 * group.problem.work() * group.batches.len() as f64 / group.problem.shape.batch as f64;
+        }
     }
-    let Shape { heads, queries, keys, value_width, .. } = problem.shape;
-    let blocks = Block::all(&problem.shape);
-    let spans = spans(keys);
-    let count = spans.clone().count();
-    let mut sums = vec![0.0; blocks.iter().map(|block| block.rows() * value_width).sum::<usize>() * count];
+    run_blocks(work, &joined, &mut output);
+    Ok(output)
+}
+
+/// Cuts the keys of each block into spans, and joins what they leave.
+fn run_blocks(work: f64, blocks: &[(&Group, Block)], output: &mut Output) {
+    let spans_of = |group: &Group| spans(group.problem.shape.keys);
+    let size = |(group, block): &(&Group, Block)| block.rows() * group.problem.shape.value_width;
+    let mut sums = vec![0.0; blocks.iter().map(|unit| size(unit) * spans_of(unit.0).count()).sum()];
     let mut rest = &mut sums[..];
-    let mut parts: Vec<(Rows, &mut [f32])> = Vec::with_capacity(blocks.len() * count);
-    for block in &blocks {
-        for _ in 0..count {
-            let (sum, others) = rest.split_at_mut(block.rows() * value_width);
-            parts.push((fresh(problem, block.rows()), sum));
+    let mut tasks = Vec::new();
+    for unit in blocks {
+        for keys in spans_of(unit.0) {
+            let (sum, others) = rest.split_at_mut(size(unit));
+            tasks.push((unit, keys, fresh(&unit.0.problem, unit.1.rows()), sum));
             rest = others;
         }
     }
-    let places = blocks.iter().flat_map(|block| spans.clone().map(move |keys| (block, keys)));
-    let tasks = places.zip(&mut parts).collect();
-    run_tasks(2.0 * problem.work(), tasks, |((block, keys), (rows, sum))| {
-        stream::stream(problem, values, block, keys, rows, sum);
+    run_tasks(work, tasks.iter_mut().collect(), |((group, block), keys, rows, sum)| {
+        stream::stream(&group.problem, &group.values, block, keys.clone(), rows, sum);
     });
 
-    let mut parts = parts.into_iter();
-    for block in &blocks {
-        let mut rows = fresh(problem, block.rows());
-        let mut sum = vec![0.0; block.rows() * value_width];
-        for (mut other, other_sum) in parts.by_ref().take(count) {
-            join(&*problem.attention.normalizer, (&mut rows, &mut sum), (&mut other, other_sum), value_width);
+    let mut parts = tasks.into_iter();
+    for unit @ (group, block) in blocks {
+        let Shape { heads, queries, value_width, .. } = group.problem.shape;
+        let normalizer = &*group.problem.attention.normalizer;
+        let mut rows = fresh(&group.problem, block.rows());
+        let mut sum = vec![0.0; size(unit)];
+        for (_, _, mut other, other_sum) in parts.by_ref().take(spans_of(group).count()) {
+            join(normalizer, (&mut rows, &mut sum), (&mut other, other_sum), value_width);
         }
         for (i, head) in block.heads.clone().enumerate() {
             let mut rows = rows.part(i * block.queries.len()..(i + 1) * block.queries.len());
-            problem.attention.normalizer.finish(head, &mut rows);
+            normalizer.finish(head, &mut rows);
             let first = (block.batch * heads + head) * queries + block.queries.start;
             for (j, scale) in rows.scale[..rows.count].iter().enumerate() {
                 let sum = &sum[(i * rows.count + j) * value_width..][..value_width];
-                let context = &mut context[(first + j) * value_width..][..value_width];
+                let context = &mut output.context[(first + j) * value_width..][..value_width];
                 context.iter_mut().zip(sum).for_each(|(context, x)| *context = x * scale);
             }
-            lse[first..first + rows.count].copy_from_slice(&rows.lse[..rows.count]);
+            output.lse[first..first + rows.count].copy_from_slice(&rows.lse[..rows.count]);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Few rows leave most lanes of a tile empty, so lanes are filled with keys: each row is split into parts that see different
 //! keys and are joined at the end, as those of different threads are.
 
+use std::ops::Range;
+
 use super::few::{self, Places};
 use super::{fresh, join};
 use crate::normalize::{Normalizer, Rows};
@@ -45,21 +47,36 @@ impl<'a> Split<'a> {
         Self { factor, queries, count, parts, known, scores, sums, width: pad(problem.shape.value_width), used: false }
     }
 
-    /// How many of the next keys a tile takes: the same number for each part.
-    pub(super) fn keys(&self, left: usize) -> usize {
-        (left / self.parts).min(EACH) * self.parts
+    /// How many of the next keys a tile takes, the same number for each part: `seen` are seen by every row, and `left` lie
+    /// together in memory.
+    pub(super) fn keys(&self, next: usize, seen: usize, left: usize) -> usize {
+        // A whole tile that starts at a part's start can lie in several pages: each part lies in one.
+        if seen >= self.most() && next.is_multiple_of(EACH) {
+            return self.most();
+        }
+        seen.min(left).min(self.most()) / self.parts * self.parts
     }
 
-    /// All rows see all keys of a tile.
+    /// The most keys of a tile.
+    pub(super) fn most(&self) -> usize {
+        EACH * self.parts
+    }
+
+    /// All rows see all keys of a tile, which are some of those given.
     pub(super) fn absorb(&mut self, normalizer: &dyn Normalizer, tile: &Tile, keys: Stored, values: Stored) {
-        let places = Places { rows: self.count, each: keys.rows / self.parts, lanes: LANES };
-        few::products(self.factor, keys, self.queries, self.scores, places);
-        let tile = Tile { queries: 0..self.parts * self.count, keys: 0..places.each, ..tile.clone() };
-        normalizer.absorb(&mut Scores::new(&tile, self.scores), &mut self.known);
+        let places = Places { rows: self.count, each: tile.keys.len() / self.parts, lanes: LANES };
+        for (part, keys) in pieces(keys, tile.keys.clone(), places.each) {
+            few::products(self.factor, keys, self.queries, &mut self.scores[part * self.count..], places);
+        }
+        let parts = Tile { queries: 0..self.parts * self.count, keys: 0..places.each, ..tile.clone() };
+        normalizer.absorb(&mut Scores::new(&parts, self.scores), &mut self.known);
         if self.used {
             few::rescale(self.sums, self.width, &self.known.rescale);
         }
-        few::mix(values, self.scores, self.sums, places);
+        for (part, values) in pieces(values, tile.keys.clone(), places.each) {
+            let sums = &mut self.sums[part * self.count * self.width..];
+            few::mix(values, &self.scores[part * self.count..], sums, places);
+        }
         self.used = true;
     }
 
@@ -79,4 +96,14 @@ impl<'a> Split<'a> {
         }
         join(normalizer, (rows, sums), (&mut known, self.sums), self.width);
     }
+}
+
+/// Cuts keys where memory does: the first part of each piece, and its rows.
+fn pieces<'a>(rows: Stored<'a>, keys: Range<usize>, each: usize) -> impl Iterator<Item = (usize, Stored<'a>)> {
+    let mut next = keys.start;
+    std::iter::from_fn(move || {
+        let piece = next..keys.end.min(next + rows.left(next));
+        next = piece.end;
+        (!piece.is_empty()).then(|| ((piece.start - keys.start) / each, rows.slice(piece)))
+    })
 }

@@ -36,18 +36,18 @@ pub(super) fn stream(
             let mut split = queries.split(problem, block, split);
             let mut rest = keys;
             while !rest.is_empty() {
-                // As many keys as the parts have room for, at most, or as few as a tile has.
-                let together = split.as_ref().map_or(0, |split| split.keys(rest.len()));
-                let keys = rest.start..rest.start + together;
+                let left = all_keys.left(rest.start).min(rest.len());
+                let plain = split.as_ref().map_or(0, |split| {
+                    let seen = block.seen_by_all(problem, rest.start..rest.end.min(rest.start + split.most()));
+                    split.keys(rest.start, seen, left)
+                });
+                let keys = rest.start..rest.start + if plain > 0 { plain } else { left.min(KEY_BLOCK) };
+                rest.start = keys.end;
                 match &mut split {
-                    Some(split) if together > 0 && block.sees_all(problem, &keys) => {
-                        rest.start = keys.end;
-                        let tile = block.tile(problem, keys.clone());
-                        split.absorb(normalizer, &tile, all_keys.slice(keys.clone()), all_values.slice(keys));
+                    Some(split) if plain > 0 => {
+                        split.absorb(normalizer, &block.tile(problem, keys), all_keys, all_values);
                     }
                     _ => {
-                        let keys = rest.start..rest.end.min(rest.start + KEY_BLOCK);
-                        rest.start = keys.end;
                         let (tile_keys, tile_values) = (all_keys.slice(keys.clone()), all_values.slice(keys.clone()));
                         tile(problem, block, queries, keys, tile_keys, tile_values, rows, &mut context);
                     }

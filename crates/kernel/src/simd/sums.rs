@@ -1,6 +1,6 @@
 //! The sums over the lanes of four vectors at once, which would take four times as many instructions one by one.
 
-use super::{LANES, Lanes};
+use super::Lanes;
 
 /// Adds up in registers of four numbers.
 #[cfg(target_arch = "x86_64")]
@@ -39,7 +39,7 @@ pub(super) fn four(vectors: &[Lanes; 4]) -> [f32; 4] {
 #[inline(always)]
 pub(super) unsafe fn avx512(vectors: &[Lanes; 4]) -> [f32; 4] {
     use std::arch::x86_64::*;
-    const { assert!(LANES == 16) };
+    const { assert!(super::LANES == 16) };
     let mut sums = [0.0; 4];
     // SAFETY: a vector holds sixteen numbers, and the caller promises the instructions.
     unsafe {
