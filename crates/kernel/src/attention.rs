@@ -14,6 +14,9 @@ use crate::shape::Shape;
 use crate::view::View;
 use crate::{Result, backward, decode, forward, probe};
 
+/// So few queries are attended with as when decoding: they would leave most lanes of a tile empty.
+const FEW: usize = 4;
+
 /// Attention: a score, and what is done to it on the way to weights.
 ///
 /// Cheap to clone, and shared by any number of threads. Every combination is fused, forward and backward, in memory that
@@ -84,6 +87,9 @@ impl Attention {
     /// If the shapes do not fit each other or a modifier.
     pub fn forward(&self, q: &View, k: &View, v: &View) -> Result<Output> {
         let problem = Problem::new(self, q, k)?.with_values(v)?;
+        if problem.shape.queries <= FEW {
+            return self.decode(q, (k, v));
+        }
         let mut context = vec![0.0; problem.size(problem.shape.value_width)];
         let mut lse = vec![0.0; problem.size(1)];
         forward::run(&problem, v, &mut context, &mut lse);
@@ -99,6 +105,12 @@ impl Attention {
         let problem = Problem::new(self, q, k)?.with_values(v)?;
         check_len("context", context.len(), problem.size(problem.shape.value_width))?;
         check_len("lse", lse.len(), problem.size(1))?;
+        if problem.shape.queries <= FEW {
+            let output = self.decode(q, (k, v))?;
+            context.copy_from_slice(&output.context);
+            lse.copy_from_slice(&output.lse);
+            return Ok(());
+        }
         forward::run(&problem, v, context, lse);
         Ok(())
     }
