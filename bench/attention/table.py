@@ -55,27 +55,28 @@ class Contestant:
             "RAYON_NUM_THREADS": str(threads),
             "OMP_NUM_THREADS": str(threads),
         }
-        self.process = None
+        self.process, self.version = None, name
 
     def ask(self, job):
         """Gives a job to the process, which runs only until it has answered."""
-        if self.process is None:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-        else:
-            self.process.send_signal(signal.SIGCONT)
         try:
-            self.process.stdin.write(json.dumps(job).encode() + b"\n")
-            self.process.stdin.flush()
-            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
-            line = self.process.stdout.readline() if ready else b""
-            answer = json.loads(line)
-        except (OSError, ValueError):
+            if self.process is None:
+                pipe = subprocess.PIPE
+                self.process = subprocess.Popen(self.command, env=self.environment, stdin=pipe, stdout=pipe)
+                self.version = self.exchange({"other": "version"})["version"]
+            self.process.send_signal(signal.SIGCONT)
+            answer = self.exchange(job)
+            self.process.send_signal(signal.SIGSTOP)
+            return answer
+        except (OSError, ValueError) as error:
             self.end()
-            return {"cannot": "the process died or did not answer"}
-        self.process.send_signal(signal.SIGSTOP)
-        return answer
+            return {"cannot": f"the process did not answer: {error}"}
+
+    def exchange(self, job):
+        self.process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+        return json.loads(self.process.stdout.readline() if ready else b"")
 
     def end(self):
         if self.process is not None:
@@ -104,6 +105,10 @@ class Stable:
         for contestant in self.running.values():
             if contestant.process is not None:
                 contestant.ask({"forget": True})
+
+    def versions(self):
+        """What each contestant calls itself."""
+        return {name: contestant.version for (name, _, _), contestant in self.running.items()}
 
     def end(self):
         for contestant in self.running.values():
@@ -148,9 +153,9 @@ def measure(group, thread_counts, stable, options):
     return results
 
 
-def measure_scratch(group, threads, stable, options):
+def measure_scratch(group, thread_counts, stable, options):
     """Memory of one run in a fresh process that has only done something small before."""
-    results = []
+    results, threads = [], thread_counts[-1]
     for row in group.rows:
         result = {"section": group.section, "row": row, "threads": threads, "isa": "", "contestants": {}}
         for name in ("ours", *(peer for peer in group.peers if peer in options.peers)):
@@ -227,6 +232,9 @@ def remark(result, results):
             "speed": lambda ours, other: f"{other / ours * operations(result, reference):.2f}× speed",
             "times": lambda ours, other: f"{ours / other:.1f}× {row.reference}",
         }.get(row.relation)
+    if row.relation == "instead":
+        ours, peer = of(result, "ours"), (reference or {}).get("best_peer")
+        return f"{of(reference, peer) / ours:.2f}× the best peer in {row.reference}" if ours and peer else ""
     said = []
     for name in result["contestants"]:
         ours, other = of(result, name), of(reference, name)
@@ -253,13 +261,14 @@ def cell(found):
     return text if found.get("same", True) else f"{text} ≠"
 
 
-def table(results, machine, peers):
+def table(results, machine, peers, versions):
     """The Markdown that is printed."""
-    lines = ["What the machine can do, measured between the rows:", ""]
+    named = ", ".join(versions.get(peer) or peer for peer in peers)
+    lines = [f"Regard beside {named or 'nobody'}. What the machine can do, measured between the rows:", ""]
     for (threads, isa), best in sorted(machine.best.items()):
         name = f"{threads} thread{'s' * (threads > 1)}{', AVX2' * (isa == 'avx2')}"
         lines.append(f"- {name}: {best['gflops']:.0f} GF/s (f32 FMA), {best['gbs']:.1f} GB/s read")
-    head = ["row", "threads", "Regard", *peers, "best peer ÷ Regard", "speed", "of the machine", "beside its neighbour"]
+    head = ["row", "threads", "Regard", *peers, "best peer ÷ Regard", "speed", "of the machine", "beside another row"]
     lines += ["", "Milliseconds: median (best).", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     section = None
     for result in results:
@@ -315,6 +324,8 @@ def arguments():
 
 def main():
     options = arguments()
+    # So that whoever ends it still gets a table, and no process stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     chosen = [group for group in groups() if group.quick or not options.quick]
     wanted = re.compile(options.only, re.IGNORECASE)
     chosen = [group for group in chosen if any(wanted.search(f"{group.section} / {row.name}") for row in group.rows)]
@@ -337,21 +348,21 @@ def main():
                 threads = options.threads if group.every_thread_count else options.threads[-1:]
                 for count in threads if index % 4 == 0 or group.isa else ():
                     machine.measure(count, group.isa)
-                if group.scratch:
-                    results += measure_scratch(group, threads[-1], stable, options)
-                else:
-                    results += measure(group, threads, stable, options)
+                results += (measure_scratch if group.scratch else measure)(group, threads, stable, options)
                 names = ", ".join(row.name for row in group.rows)
-                print(f"{index + 1}/{len(chosen)} {group.section}: {names} {time.monotonic() - begin:.1f} s", file=sys.stderr)
+                taken = f"{time.monotonic() - begin:.1f} s"
+                print(f"{index + 1}/{len(chosen)} {group.section}: {names} {taken}", file=sys.stderr)
             for count in options.threads:
                 machine.measure(count, "")
-            versions = {name: stable.get(name, options.threads[-1]).ask({"other": "version"}) for name in options.peers}
+        except KeyboardInterrupt:
+            print("interrupted: the table ends with what has been measured", file=sys.stderr)
         finally:
             stable.end()
         summarise(results, machine, Normals(file.name))
-    print(table(results, machine, options.peers))
+    print(table(results, machine, options.peers, stable.versions()))
     if options.json:
-        Path(options.json).write_text(json.dumps(to_json(results, machine, versions), indent=1), encoding="utf-8")
+        everything = json.dumps(to_json(results, machine, stable.versions()), indent=1)
+        Path(options.json).write_text(everything, encoding="utf-8")
     alone = [f"{result['section']}: {result['row'].name}" for result in results if is_alone(result)]
     if alone:
         sys.exit(f"no peer computes what Regard does in {'; '.join(alone)}")

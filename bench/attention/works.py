@@ -108,13 +108,13 @@ def groups():
     section = "decode, one query"
     base = Work(task="decode", heads=32, key_heads=32, queries=1, width=128, value_width=128)
     for keys in (4096, 32_768):
-        for element in ("f32", "f16", "bf16", "int8"):
-            work = replace(base, keys=keys, element=element)
-            quick = keys == 4096 and element in ("f32", "int8")
-            yield Group(section, [Row(f"H32 S{keys} D128 {element}", work)], quick=quick)
-        for element in ("f32", "bf16"):
-            work = replace(base, keys=keys, element=element, key_heads=8)
-            yield Group(section, [Row(f"H32/8 S{keys} D128 {element}", work)], quick=keys == 4096 and element == "f32")
+        for key_heads, elements in ((32, ("f32", "f16", "bf16", "int8")), (8, ("f32", "bf16", "int8"))):
+            name = f"{'H32' if key_heads == 32 else 'H32/8'} S{keys} D128"
+            for element in elements:
+                work = replace(base, keys=keys, element=element, key_heads=key_heads)
+                relation = ("instead", f"{name} f32") if element != "f32" else ()
+                row = Row(f"{name} {element}", work, *relation)
+                yield Group(section, [row], quick=keys == 4096 and element in ("f32", "int8"))
 
     full = attention(8192, heads=4)
     yield Group(

@@ -7,6 +7,7 @@ until a job says {"forget": true}, so that preparing is never timed and works ca
 
 import argparse
 import json
+import signal
 import sys
 import time
 import types
@@ -95,8 +96,8 @@ def seconds(way):
 
 
 def fastest(ways):
-    """The way whose second run is the fastest. There is no second if the first says enough: where it took three times as
-    long as another way's, or all took a second and more."""
+    """The way whose second run is the fastest. There is no second if the first says enough: where it took three times
+    as long as another way's, or all took a second and more."""
     if len(ways) == 1:
         return ways[0]
     first = [seconds(way) for way in ways]
@@ -108,14 +109,16 @@ def fastest(ways):
 def serve(prepare, version):
     """Answers jobs until standard input ends.
 
-    `prepare(work, normals, threads)` gives something with `run()`, which is timed, and `outputs()`, a list of arrays: the
-    context, [batch, head, query, feature], and perhaps gradients. It raises Unsupported for a work it does not know.
+    `prepare(work, normals, threads)` gives something with `run()`, which is timed, and `outputs()`, a list of arrays:
+    the context, [batch, head, query, feature], and perhaps gradients. It raises Unsupported for a work it does not know.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("normals", help="file of normal numbers")
     parser.add_argument("--threads", type=int, required=True)
     arguments = parser.parse_args()
     normals = Normals(arguments.normals)
+    # Whoever interrupts the driver sends this here, too; the driver ends its contestants itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     prepared = {}
     # What libraries print must not come between the answers.
     answers, sys.stdout = sys.stdout, sys.stderr

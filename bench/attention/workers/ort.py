@@ -1,4 +1,4 @@
-"""onnxruntime's fused attention operators as a contestant: MultiHeadAttention, and GroupQueryAttention where it applies."""
+"""onnxruntime's fused attention as a contestant: MultiHeadAttention, and GroupQueryAttention where it applies."""
 
 import numpy as np
 import onnxruntime
@@ -58,7 +58,7 @@ class Prepared:
         return ways
 
     def grouped(self, queries, keys, values):
-        """GroupQueryAttention, always causal: a whole sequence, or its last query and key after a cache of the others."""
+        """GroupQueryAttention, always causal: a whole sequence, or its last query and key after a cache."""
         work = self.work
         decoding = work.task == "decode" and work.queries == 1
         if work.bias != "none" or not (decoding or work.mask == "causal" and work.queries == work.keys):
@@ -86,7 +86,8 @@ class Prepared:
         """A session that runs one operator, with its inputs and outputs bound."""
 
         def tensor(name):
-            return helper.make_tensor_value_info(name, TensorProto.INT32 if name in INTEGERS else TensorProto.FLOAT, None)
+            element = TensorProto.INT32 if name in INTEGERS else TensorProto.FLOAT
+            return helper.make_tensor_value_info(name, element, None)
 
         node = helper.make_node(operator, names, list(outputs), domain="com.microsoft", **attributes)
         graph = helper.make_graph([node], "attention", list(map(tensor, feed)), list(map(tensor, outputs)))

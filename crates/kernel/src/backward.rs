@@ -196,6 +196,11 @@ fn query_block(
     let problem = inputs.problem;
     let attention = problem.attention;
     let (key_width, value_width) = (pad(problem.shape.key_width), pad(problem.shape.value_width));
+    // Under a mask, most blocks of queries may see none of these keys: they need not be packed.
+    let tile = |keys| problem.tile(batch, head, queries.clone(), keys);
+    if blocks(panels.keys.clone(), KEY_BLOCK).all(|keys| problem.hidden(&tile(keys))) {
+        return;
+    }
     QueryBlock::with(inputs, batch, head, queries.clone(), |block| {
         if !layout.is_empty() {
             block.normalizer_parameters(problem, layout, parameters);
@@ -203,7 +208,7 @@ fn query_block(
         with_panel(d_queries, queries.len(), problem.shape.query_width, |mut d_queries| {
             TileGradient::with(problem, |gradient| {
                 for keys in blocks(panels.keys.clone(), KEY_BLOCK) {
-                    let tile = problem.tile(batch, head, queries.clone(), keys.clone());
+                    let tile = tile(keys.clone());
                     let Some(mut parts) = gradient.compute(inputs, block, &tile) else { continue };
                     let rows = keys.start - panels.keys.start..keys.end - panels.keys.start;
                     if let Some(d_values) = &mut panels.d_values {

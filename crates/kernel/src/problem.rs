@@ -51,6 +51,11 @@ impl<'a> Problem<'a> {
         Tile { shape: &self.shape, batch, head, queries, keys }
     }
 
+    /// Whether the masks leave nothing of a tile.
+    pub(crate) fn hidden(&self, tile: &Tile) -> bool {
+        self.attention.mask.as_ref().is_some_and(|mask| mask.coverage(tile) == Coverage::Empty)
+    }
+
     /// What the masks leave of a tile.
     pub(crate) fn seen(&self, tile: &Tile) -> Seen {
         let Some(mask) = &self.attention.mask else { return Seen::Everything };

@@ -322,9 +322,9 @@ fn every_combination_of_score_bias_and_mask() {
 }
 
 #[test]
-fn every_combination_of_normalizer_bias_and_mask() {
-    for (normalizer, bias, mask) in (2 * BIASES * MASKS..NORMALIZERS * BIASES * MASKS)
-        .map(|i| (i / (BIASES * MASKS), i / MASKS % BIASES, i % MASKS))
+fn every_combination_of_normalizer_and_mask() {
+    for (normalizer, mask, bias) in
+        (2..NORMALIZERS).flat_map(|n| (0..MASKS).flat_map(move |mask| [0, 2, 7].map(|bias| (n, mask, bias))))
     {
         let index = normalizer * 3 + bias * 5 + mask * 7 + bias * mask;
         let score = [0, 1, 2, 3, 5, 6][index % 6];
@@ -381,7 +381,7 @@ fn long_rows() {
     for normalizer in 0..NORMALIZERS {
         // Of one feature, so that some rows of scores are nearly all alike and give every key a weight.
         let [query_width, key_width, value_width] = [1, 1, 5];
-        let (queries, keys) = (70, 700);
+        let (queries, keys) = (20, 700);
         let size = Shape { batch: 1, heads: 2, key_heads: 1, queries, keys, query_width, key_width, value_width };
         for mask in [0, 5] {
             start(0, size).mask(mask).normalizer(normalizer).check(&format!("normalizer {normalizer}, mask {mask}"));

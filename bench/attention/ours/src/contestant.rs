@@ -1,10 +1,10 @@
 //! Works for the kernel.
 
-use protocol::{Bias, Element, Layout, Mask, Normals, Prepared, Task, Work};
+use protocol::{Bias, Element, Mask, Normals, Prepared, Task, Work};
 use regard_kernel::probe::{Entropy, Probe, Pyramid, Received, TopKeys};
 use regard_kernel::{
-    Alibi, Attention, Blocks, Causal, DenseBias, DenseMask, Documents, Gradients, KeyValueCache, Output, Result,
-    ScaledDot, SoftCap, View, Window,
+    Alibi, Attention, Blocks, Causal, DenseBias, DenseMask, Documents, Gradients, Output, Result, ScaledDot, SoftCap,
+    View, Window,
 };
 
 use crate::tensor::Tensor;
@@ -17,16 +17,12 @@ struct Ours {
     keys: Tensor,
     values: Tensor,
     grad_context: Tensor,
-    cache: Option<KeyValueCache>,
     output: Output,
     gradients: Option<Gradients>,
 }
 
 /// Makes a work ready, or says why it cannot be done.
 pub fn prepare(work: &Work, normals: &Normals) -> std::result::Result<Box<dyn Prepared>, String> {
-    if work.task == Task::Decode && work.element != Element::F32 {
-        return Err(format!("no cache of {:?}", work.element));
-    }
     let ours = Ours::new(work, normals).map_err(|error| error.to_string())?;
     Ok(Box::new(ours))
 }
@@ -71,22 +67,12 @@ impl Ours {
             keys: tensor(Normals::KEYS, work.key_shape(), work.element),
             values: tensor(Normals::VALUES, work.value_shape(), work.element),
             grad_context: tensor(Normals::GRADIENT, work.context_shape(), element),
-            cache: None,
             output: Output { context: Vec::new(), lse: Vec::new() },
             gradients: None,
         };
-        match work.task {
-            Task::Forward | Task::Train => {}
-            // Only what follows the forward pass is timed.
-            Task::Backward | Task::Observe => ours.output = ours.forward()?,
-            Task::Decode => {
-                let [_, k, v] = ours.inputs()?;
-                let mut cache = KeyValueCache::new(work.batch, work.key_heads, work.width, work.value_width);
-                cache.append(&k, &v)?;
-                ours.cache = Some(cache);
-                let nothing = || Tensor::new(Vec::new(), [0; 4], Element::F32, Layout::Heads);
-                (ours.keys, ours.values) = (nothing(), nothing());
-            }
+        // Only what follows the forward pass is timed.
+        if matches!(work.task, Task::Backward | Task::Observe) {
+            ours.output = ours.forward()?;
         }
         Ok(ours)
     }
@@ -115,15 +101,18 @@ impl Ours {
     }
 
     fn once(&mut self) -> Result<()> {
-        match (self.task, &self.cache) {
-            (Task::Decode, Some(cache)) => self.output = self.attention.decode(&self.queries.view()?, cache)?,
-            (Task::Forward | Task::Decode, _) => self.output = self.forward()?,
-            (Task::Train, _) => {
+        match self.task {
+            Task::Forward => self.output = self.forward()?,
+            Task::Decode => {
+                let [q, k, v] = self.inputs()?;
+                self.output = self.attention.decode(&q, (&k, &v))?;
+            }
+            Task::Train => {
                 self.output = self.forward()?;
                 self.gradients = Some(self.backward()?);
             }
-            (Task::Backward, _) => self.gradients = Some(self.backward()?),
-            (Task::Observe, _) => self.observe()?,
+            Task::Backward => self.gradients = Some(self.backward()?),
+            Task::Observe => self.observe()?,
         }
         Ok(())
     }

@@ -18,9 +18,10 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use crate::Result;
+use crate::mask::low_bits;
 use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape};
-use crate::simd::multiversion;
+use crate::simd::{LANES, Lanes, multiversion};
 
 pub use entmax15::Entmax15;
 pub use sigmoid::Sigmoid;
@@ -84,7 +85,7 @@ pub trait Scan {
     fn again(&mut self) -> bool;
 
     /// What was found.
-    fn limits(&self) -> Limits;
+    fn limits(&mut self) -> Limits;
 }
 
 /// What a scan has found about each row of a block.
@@ -181,17 +182,17 @@ pub trait Normalizer: Debug + Send + Sync {
 /// For each key of a tile, which queries' scores are above a limit, one bit a query.
 fn above(scores: &Scores, limits: &[f32; QUERY_BLOCK]) -> [u64; KEY_BLOCK] {
     let mut words = [0; KEY_BLOCK];
-    fill_above(scores.values(), scores.lanes(), scores.queries().len(), limits, &mut words);
-    words
+    fill_above(scores.values(), scores.lanes(), limits, &mut words);
+    let rows = low_bits(scores.queries().len());
+    words.map(|word| word & rows)
 }
 
 multiversion! {
-    fn fill_above<I>(
-        scores: &[f32], lanes: usize, count: usize, limits: &[f32; QUERY_BLOCK], words: &mut [u64; KEY_BLOCK]
-    ) {
-        for (word, row) in words.iter_mut().zip(scores.chunks_exact(lanes.max(1))) {
-            for (query, (score, limit)) in row[..count].iter().zip(limits).enumerate() {
-                *word |= u64::from(score > limit) << query;
+    fn fill_above<I>(scores: &[f32], lanes: usize, limits: &[f32; QUERY_BLOCK], words: &mut [u64; KEY_BLOCK]) {
+        for first in (0..lanes).step_by(LANES) {
+            let limits = Lanes::load(&limits[first..]);
+            for (word, row) in words.iter_mut().zip(scores.chunks_exact(lanes)) {
+                *word |= u64::from(I::above(Lanes::load(&row[first..]), limits)) << first;
             }
         }
     }

@@ -9,8 +9,8 @@ use crate::shape::{QUERY_BLOCK, Shape};
 
 /// `a_ij = max(0, e_ij − τ_i)` with τ_i such that the row sums to 1: the point of the simplex nearest to the scores.
 ///
-/// What is kept is τ_i, which a pass over all keys finds beforehand. Rows of more than about 100 weights take two or three
-/// more. Backward there is one pass more than for a softmax.
+/// What is kept is τ_i, which a pass over all keys finds beforehand: one more product of queries and keys. Rows in which
+/// more than about 400 keys have weight take some passes more. Backward there is one pass more than for a softmax.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sparsemax;
 

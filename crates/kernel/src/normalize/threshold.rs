@@ -7,12 +7,13 @@
 //! 1. The first pass collects each row's candidates. The greatest x has at most the weight 1, so τ ≥ x − 1, and τ is no
 //!    less than the threshold of any part of the row: most numbers are out at once, and τ is found among what is left.
 //! 2. A row with too many candidates for that, as when all scores are nearly alike, only keeps the best l so far. Each
-//!    further pass adds up the numbers above l and takes a step; there are few, since the steps converge quadratically.
+//!    further pass adds up the numbers above l and takes a step. One step does if all of them have weight; between that
+//!    and a few hundred weights of very many keys, it takes up to about six.
 
 use super::{Limits, Rows, Scan, above};
 use crate::scores::Scores;
 use crate::shape::QUERY_BLOCK;
-use crate::simd::{LANES, Lanes, multiversion};
+use crate::simd::{Isa, LANES, Lanes, multiversion};
 
 /// How a weight grows with what its number has above the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,16 @@ struct Sums {
 
 impl Sums {
     const NONE: Self = Self { count: 0.0, sum: 0.0, squares: 0.0, least: f64::INFINITY };
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            sum: self.sum + other.sum,
+            squares: self.squares + other.squares,
+            least: self.least.min(other.least),
+        }
+    }
 
     /// How far the bound may rise, and whether it then is the threshold.
     fn step(&self, power: Power) -> (f64, bool) {
@@ -59,10 +70,42 @@ impl Sums {
     }
 }
 
-/// Candidates that a row may have.
-const CANDIDATES: usize = 128;
+/// Sixteen [`Sums`] in single precision, for a tile's worth of numbers.
+struct LaneSums {
+    count: Lanes,
+    sum: Lanes,
+    squares: Lanes,
+    least: Lanes,
+}
+
+impl LaneSums {
+    const NONE: Self =
+        Self { count: Lanes::ZERO, sum: Lanes::ZERO, squares: Lanes::ZERO, least: Lanes([f32::INFINITY; LANES]) };
+
+    /// Adds the numbers that are positive.
+    #[inline(always)]
+    fn add<I: Isa>(&mut self, x: Lanes) {
+        self.count = self.count.add(x.map(|x| if x > 0.0 { 1.0 } else { 0.0 }));
+        self.least = self.least.zip(x, |least, x| if x > 0.0 && x < least { x } else { least });
+        let x = x.map(|x| if x > 0.0 { x } else { 0.0 });
+        self.sum = self.sum.add(x);
+        self.squares = x.fma::<I>(x, self.squares);
+    }
+
+    #[inline(always)]
+    fn lane(&self, lane: usize) -> Sums {
+        let [count, sum, squares, least] =
+            [self.count, self.sum, self.squares, self.least].map(|lanes| f64::from(lanes.0[lane]));
+        Sums { count, sum, squares, least }
+    }
+}
+
+/// Candidates that a row may have: 128 KiB for a block of rows.
+const CANDIDATES: usize = 512;
 /// Candidates with which a row goes on after all but the necessary ones have been dropped.
-const CROWDED: usize = 96;
+const CROWDED: usize = 384;
+/// Candidates after which it is worth while to look for the first time which of them are necessary.
+const FIRST: usize = 32;
 
 /// Where a row stands in the search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +113,36 @@ enum Stage {
     Collecting,
     Crowded,
     Found,
+}
+
+/// Numbers of a row that may be above its threshold.
+#[derive(Clone, Debug)]
+struct Candidates {
+    numbers: Vec<f32>,
+    /// When to look again which of them are necessary.
+    enough: usize,
+}
+
+impl Candidates {
+    const NONE: Self = Self { numbers: Vec::new(), enough: FIRST };
+
+    /// The threshold of these numbers, known to be at least `low`.
+    fn threshold(&self, mut low: f32, power: Power) -> f32 {
+        loop {
+            let (step, found) = sums(&self.numbers, low).step(power);
+            let next = (f64::from(low) + step) as f32;
+            if found || next <= low {
+                return next;
+            }
+            low = next;
+        }
+    }
+
+    /// Drops what is not above `low`.
+    fn drop_below(&mut self, low: f32) {
+        self.numbers.retain(|&x| x > low);
+        self.enough = (2 * self.numbers.len()).clamp(FIRST, CANDIDATES);
+    }
 }
 
 /// The search for the thresholds of some rows.
@@ -82,9 +155,7 @@ pub(super) struct Search {
     stages: [Stage; QUERY_BLOCK],
     /// The greatest number known not to exceed the threshold.
     low: [f32; QUERY_BLOCK],
-    /// The scores that a row need not look at.
-    limits: [f32; QUERY_BLOCK],
-    candidates: Vec<Vec<f32>>,
+    candidates: Vec<Candidates>,
     sums: [Sums; QUERY_BLOCK],
 }
 
@@ -98,24 +169,29 @@ impl Search {
             rows: 0,
             stages: [Stage::Collecting; QUERY_BLOCK],
             low: [f32::NEG_INFINITY; QUERY_BLOCK],
-            limits: [f32::NEG_INFINITY; QUERY_BLOCK],
             candidates: Vec::new(),
             sums: [Sums::NONE; QUERY_BLOCK],
         }
     }
 
     fn collect(&mut self, scores: &Scores) {
-        self.candidates.resize_with(self.rows, Vec::new);
-        for (key, mut word) in scores.keys().zip(above(scores, &self.limits)) {
+        self.candidates.resize(self.rows, Candidates::NONE);
+        raise(scores.values(), scores.lanes(), self.factor, &mut self.low);
+        let limits = std::array::from_fn(|query| match self.stages[query] {
+            Stage::Collecting => self.low[query] / self.factor,
+            _ => f32::INFINITY,
+        });
+        for (key, mut word) in scores.keys().zip(above(scores, &limits)) {
             let row = scores.row(key);
             while word != 0 {
                 let query = word.trailing_zeros() as usize;
                 word &= word - 1;
                 let x = row[query] * self.factor;
+                let candidates = &mut self.candidates[query];
+                // Much may have changed since the tile was compared with the limits.
                 if self.stages[query] == Stage::Collecting && x > self.low[query] {
-                    self.candidates[query].push(x);
-                    self.raise(query, x - 1.0);
-                    if self.candidates[query].len() == CANDIDATES {
+                    candidates.numbers.push(x);
+                    if candidates.numbers.len() == candidates.enough {
                         self.tighten(query);
                     }
                 }
@@ -125,40 +201,11 @@ impl Search {
 
     /// Drops the candidates that cannot be above the threshold, and gives up collecting if too many are left.
     fn tighten(&mut self, query: usize) {
-        let low = among(&self.candidates[query], self.low[query], self.power);
-        self.raise(query, low);
-        let low = self.low[query];
         let candidates = &mut self.candidates[query];
-        candidates.retain(|&x| x > low);
-        if candidates.len() > CROWDED {
-            candidates.clear();
+        self.low[query] = candidates.threshold(self.low[query], self.power);
+        candidates.drop_below(self.low[query]);
+        if candidates.numbers.len() > CROWDED {
             self.stages[query] = Stage::Crowded;
-            self.limits[query] = f32::INFINITY;
-        }
-    }
-
-    fn raise(&mut self, query: usize, low: f32) {
-        if low > self.low[query] {
-            self.low[query] = low;
-            self.limits[query] = low / self.factor;
-        }
-    }
-}
-
-/// The threshold of some numbers, known to be at least `low`.
-fn among(numbers: &[f32], low: f32, power: Power) -> f32 {
-    let mut low = f64::from(low);
-    loop {
-        let mut sums = Sums::NONE;
-        for x in numbers.iter().map(|&x| f64::from(x) - low).filter(|&x| x > 0.0) {
-            let Sums { count, sum, squares, least } = sums;
-            sums = Sums { count: count + 1.0, sum: sum + x, squares: squares + x * x, least: least.min(x) };
-        }
-        let (step, found) = sums.step(power);
-        let stuck = low + step <= low;
-        low += step;
-        if found || stuck {
-            return low as f32;
         }
     }
 }
@@ -182,7 +229,7 @@ impl Scan for Search {
                 // Sums begin with the second pass.
                 Stage::Crowded if self.first_pass => continue,
                 Stage::Collecting => {
-                    self.low[query] = among(&self.candidates[query], low, self.power);
+                    self.low[query] = self.candidates[query].threshold(low, self.power);
                     self.stages[query] = Stage::Found;
                 }
                 Stage::Crowded => {
@@ -199,7 +246,7 @@ impl Scan for Search {
         self.stages[..self.rows].contains(&Stage::Crowded)
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&mut self) -> Limits {
         Limits { scores: self.low, ..Limits::none() }
     }
 }
@@ -221,24 +268,40 @@ pub(super) fn positive(x: f32) -> f32 {
 }
 
 multiversion! {
-    fn add<I>(scores: &[f32], lanes: usize, factor: f32, low: &[f32; QUERY_BLOCK], sums: &mut [Sums; QUERY_BLOCK]) {
+    /// Raises what is known of the thresholds: the greatest number of a row weighs no more than 1.
+    fn raise<I>(scores: &[f32], lanes: usize, factor: f32, low: &mut [f32; QUERY_BLOCK]) {
+        for first in (0..lanes).step_by(LANES) {
+            let mut max = Lanes::splat(f32::NEG_INFINITY);
+            for row in scores.chunks_exact(lanes) {
+                max = max.max(Lanes::load(&row[first..]));
+            }
+            let low = &mut low[first..];
+            Lanes::load(low).max(max.map(|max| max * factor - 1.0)).store(low);
+        }
+    }
+
+    /// The sums over some numbers.
+    fn sums<I>(numbers: &[f32], low: f32) -> Sums {
+        let low = Lanes::splat(low);
+        let mut sums = LaneSums::NONE;
+        let (whole, rest) = numbers.as_chunks::<LANES>();
+        let rest = [Lanes::load_or(rest, f32::NEG_INFINITY)];
+        for numbers in whole.iter().map(|&numbers| Lanes(numbers)).chain(rest) {
+            sums.add::<I>(numbers.zip(low, |x, low| x - low));
+        }
+        (0..LANES).fold(Sums::NONE, |all, lane| all.and(sums.lane(lane)))
+    }
+
+    /// Adds a tile's scores to the sums of its rows.
+    fn add<I>(scores: &[f32], lanes: usize, factor: f32, low: &[f32; QUERY_BLOCK], rows: &mut [Sums; QUERY_BLOCK]) {
         for first in (0..lanes).step_by(LANES) {
             let low = Lanes::load(&low[first..]);
-            let [mut count, mut sum, mut squares] = [Lanes::ZERO; 3];
-            let mut least = Lanes::splat(f32::INFINITY);
+            let mut sums = LaneSums::NONE;
             for row in scores.chunks_exact(lanes) {
-                let x = Lanes::load(&row[first..]).zip(low, |score, low| score * factor - low);
-                count = count.add(x.map(|x| if x > 0.0 { 1.0 } else { 0.0 }));
-                least = least.zip(x, |least, x| if x > 0.0 && x < least { x } else { least });
-                let x = x.map(|x| if x > 0.0 { x } else { 0.0 });
-                sum = sum.add(x);
-                squares = x.fma::<I>(x, squares);
+                sums.add::<I>(Lanes::load(&row[first..]).zip(low, |score, low| score * factor - low));
             }
-            for (lane, sums) in sums[first..][..LANES].iter_mut().enumerate() {
-                sums.count += f64::from(count.0[lane]);
-                sums.sum += f64::from(sum.0[lane]);
-                sums.squares += f64::from(squares.0[lane]);
-                sums.least = sums.least.min(f64::from(least.0[lane]));
+            for (lane, row) in rows[first..][..LANES].iter_mut().enumerate() {
+                *row = row.and(sums.lane(lane));
             }
         }
     }
@@ -308,4 +371,43 @@ multiversion! {
 #[inline(always)]
 fn excluding(threshold: f32) -> f32 {
     if threshold == f32::NEG_INFINITY { 0.0 } else { threshold }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::{Shape, Tile};
+
+    /// How many passes the thresholds of a block take, whose rows are more and more spread out.
+    fn passes(power: Power, factor: f32, keys: usize, spread: impl Fn(usize) -> f32) -> usize {
+        let [batch, heads, key_heads, query_width, key_width, value_width] = [1; 6];
+        let shape = Shape { batch, heads, key_heads, queries: 64, keys, query_width, key_width, value_width };
+        let mut search = Search::new(power, factor);
+        let mut passes = 0;
+        loop {
+            passes += 1;
+            for keys in shape.key_blocks() {
+                let tile = Tile { shape: &shape, batch: 0, head: 0, queries: 0..64, keys };
+                let mut buffer = vec![0.0; Scores::size(&tile)];
+                let mut scores = Scores::new(&tile, &mut buffer);
+                scores.each(|query, key, _| spread(query) * ((key * 7919 % 10_007) as f32 / 10_007.0 - 0.5));
+                search.tile(&scores);
+            }
+            if !search.again() {
+                return passes;
+            }
+        }
+    }
+
+    #[test]
+    fn passes_are_few() {
+        for (power, factor) in [(Power::One, 1.0), (Power::Two, 0.5)] {
+            for keys in [1, 300, 1000, 10_000] {
+                // Scores as attention has them; then all between those and scores that are all alike.
+                assert_eq!(passes(power, factor, keys, |query| 5.0 + query as f32), 1);
+                let most = passes(power, factor, keys, |query| 1e-5 * 1.2f32.powi(query as i32));
+                assert!(most <= if keys <= 300 { 1 } else { 8 }, "{most} passes over {keys} keys, {power:?}");
+            }
+        }
+    }
 }

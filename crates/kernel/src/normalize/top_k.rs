@@ -2,9 +2,6 @@
 //!
 //! Gupta et al., "Memory-efficient Transformers via Top-k Attention", 2021, arXiv:2106.06899.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use super::{Limits, Normalizer, Rows, Scan, Softmax, above};
 use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape};
@@ -15,7 +12,7 @@ use crate::{Error, Result};
 ///
 /// What is kept is the log-sum-exp of those k. They are found by a pass over all keys that comes first, and again in the
 /// backward pass and wherever weights are observed: one more product of queries and keys each time, unless there are no
-/// more than k keys. A pass holds k scores for each query of a block, 1 KiB · k a thread. The gradient is that of the
+/// more than k keys. A pass holds up to 2k scores for each query of a block, 2 KiB · k a thread. The gradient is that of the
 /// softmax; which keys were chosen is taken as given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopK {
@@ -38,8 +35,7 @@ impl TopK {
 
 impl Normalizer for TopK {
     fn scan(&self, shape: &Shape, _: bool) -> Option<Box<dyn Scan>> {
-        let best = || Best { k: self.k, limits: [f32::NEG_INFINITY; QUERY_BLOCK], rows: Default::default() };
-        (self.k < shape.keys).then(|| Box::new(best()) as Box<dyn Scan>)
+        (self.k < shape.keys).then(|| Box::new(Best::new(self.k)) as Box<dyn Scan>)
     }
 
     fn select(&self, limits: &Limits, scores: &mut Scores) {
@@ -71,55 +67,68 @@ impl Normalizer for TopK {
     }
 }
 
-/// The strongest keys so far.
+/// The strongest keys so far, and others: they are sorted out when there is no room for more.
 struct Best {
     k: usize,
-    /// What a score must exceed to be among them.
+    room: usize,
+    /// What a score must exceed to be among the strongest.
     limits: [f32; QUERY_BLOCK],
-    /// The weakest of each row on top.
-    rows: Vec<BinaryHeap<Strength>>,
+    rows: Vec<Vec<Strength>>,
 }
 
-/// A key and its score, in the order from the strongest to the weakest.
-#[derive(Clone, Copy, PartialEq)]
-struct Strength {
-    score: f32,
-    key: usize,
-}
+/// A score and its key as one number, which is the smaller the stronger the key is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Strength(u128);
 
-impl Eq for Strength {}
+impl Strength {
+    fn new(score: f32, key: usize) -> Self {
+        // Numbers as bits: positive ones are in order, negative ones in the opposite order. There is one zero.
+        let bits = (score + 0.0).to_bits();
+        let falling = if bits >> 31 == 0 { !bits & (u32::MAX >> 1) } else { bits };
+        Self(u128::from(falling) << 64 | key as u128)
+    }
 
-impl Ord for Strength {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // No NaN gets this far.
-        other.score.partial_cmp(&self.score).unwrap_or(Ordering::Equal).then(self.key.cmp(&other.key))
+    fn score(self) -> f32 {
+        let falling = (self.0 >> 64) as u32;
+        f32::from_bits(if falling >> 31 == 0 { !falling & (u32::MAX >> 1) } else { falling })
+    }
+
+    fn key(self) -> usize {
+        self.0 as usize
     }
 }
 
-impl PartialOrd for Strength {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+impl Best {
+    fn new(k: usize) -> Self {
+        // With less room, small k would be sorted out all the time.
+        let room = k.saturating_mul(2).max(32);
+        Self { k, room, limits: [f32::NEG_INFINITY; QUERY_BLOCK], rows: Vec::new() }
+    }
+
+    /// Leaves a row's k strongest, of which it returns the weakest, if it has that many.
+    fn sort_out(&mut self, query: usize) -> Option<Strength> {
+        let row = &mut self.rows[query];
+        let weakest = (row.len() >= self.k).then(|| *row.select_nth_unstable(self.k - 1).1)?;
+        row.truncate(self.k);
+        self.limits[query] = weakest.score();
+        Some(weakest)
     }
 }
 
 impl Scan for Best {
     fn tile(&mut self, scores: &Scores) {
-        let count = scores.queries().len();
-        self.rows.resize_with(count, BinaryHeap::new);
+        self.rows.resize_with(scores.queries().len(), Vec::new);
         for (key, mut word) in scores.keys().zip(above(scores, &self.limits)) {
             let row = scores.row(key);
             while word != 0 {
                 let query = word.trailing_zeros() as usize;
                 word &= word - 1;
-                let new = Strength { score: row[query], key };
-                let best = &mut self.rows[query];
-                if best.len() < self.k {
-                    best.push(new);
-                } else if let Some(mut weakest) = best.peek_mut().filter(|weakest| new < **weakest) {
-                    *weakest = new;
-                }
-                if let Some(weakest) = best.peek().filter(|_| best.len() == self.k) {
-                    self.limits[query] = weakest.score;
+                // The limit may have risen since the tile was compared with it.
+                if row[query] > self.limits[query] {
+                    self.rows[query].push(Strength::new(row[query], key));
+                    if self.rows[query].len() == self.room {
+                        self.sort_out(query);
+                    }
                 }
             }
         }
@@ -129,11 +138,11 @@ impl Scan for Best {
         false
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&mut self) -> Limits {
         let mut limits = Limits::none();
-        for (query, best) in self.rows.iter().enumerate().filter(|(_, best)| best.len() == self.k) {
-            if let Some(weakest) = best.peek() {
-                (limits.scores[query], limits.keys[query]) = (weakest.score, weakest.key);
+        for query in 0..self.rows.len() {
+            if let Some(weakest) = self.sort_out(query) {
+                (limits.scores[query], limits.keys[query]) = (weakest.score(), weakest.key());
             }
         }
         limits

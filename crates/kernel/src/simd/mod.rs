@@ -3,8 +3,9 @@
 //! Code here is plain Rust on arrays of sixteen numbers. [`multiversion!`] compiles a function three times (AVX-512, AVX2
 //! with FMA, whatever the target guarantees) and picks the best at the first call; the compiler turns the arrays into
 //! registers. There is one text to read and one to test; intrinsics appear only where they pay, in small functions that the
-//! text calls ([`Isa::exp`], [`Isa::turn_strip`], [`Isa::halves`], [`Isa::fma_lanes`], [`Isa::sums`]).
+//! text calls ([`Isa::exp`], [`Isa::above`], [`Isa::turn_strip`], [`Isa::halves`], [`Isa::fma_lanes`], [`Isa::sums`]).
 
+mod above;
 mod exp;
 #[cfg(target_arch = "x86_64")]
 mod fused;
@@ -43,6 +44,12 @@ pub(crate) trait Isa: Sized {
         Self: Sized,
     {
         x.map(exp::exp::<Self>)
+    }
+
+    /// Which numbers of `x` exceed those of `y`: a bit each, the first lowest.
+    #[inline(always)]
+    fn above(x: Lanes, y: Lanes) -> u16 {
+        above::above(x, y)
     }
 
     /// Turns sixteen rows of four numbers into four rows of sixteen.
@@ -85,6 +92,11 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn above(x: Lanes, y: Lanes) -> u16 {
+        above::above_avx512(x, y)
+    }
+
+    #[inline(always)]
     fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
         turn::turn_strip_avx512(from, stride, to, to_stride);
     }
@@ -116,6 +128,11 @@ pub(crate) struct Avx2;
 impl Isa for Avx2 {
     const FMA: bool = true;
     const TILE: (usize, usize) = (6, 1);
+
+    #[inline(always)]
+    fn above(x: Lanes, y: Lanes) -> u16 {
+        above::above_avx2(x, y)
+    }
 
     #[inline(always)]
     fn halves(halves: &[f16; LANES]) -> Lanes {

@@ -171,7 +171,7 @@ pub(super) const CARDS: &[Card] = &[
         sentence: "The nearest point of the simplex: weights sum to one and are zero below a threshold.",
         equation: "a_ij = max(0, e_ij - τ_i), τ_i so that the row sums to one",
         paper: "Martins & Astudillo 2016, arXiv:1602.02068",
-        cost: "a pass over the scores first to find τ (some more for rows of over 100 weights), one more backward",
+        cost: "a pass over the scores first to find τ (some more for rows of over 400 weights), one more backward",
         when: "Weights to be read by people: most are zero.",
     },
     Card {
