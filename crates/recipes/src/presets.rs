@@ -178,7 +178,7 @@ impl Preset {
             Preset::Tiny => tiny,
             Preset::Small => Training {
                 adam: AdamConfig { rate: 0.002, warmup: 400, ..cosine },
-                steps: 4000,
+                steps: 10_000,
                 max_tokens: 2048,
                 max_length: 64,
                 augment: 0.3,

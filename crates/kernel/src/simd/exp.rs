@@ -1,6 +1,8 @@
 //! Exponentials and logarithms that vectorise.
 
-use super::{Isa, Lanes};
+use super::Isa;
+#[cfg(target_arch = "x86_64")]
+use super::Lanes;
 
 /// `e^x` to about one unit in the last place, for x up to 88; exactly 0 below e⁻⁶⁹, so that no denormal number ever slows
 /// a loop down. A NaN comes out as one.
