@@ -2,9 +2,7 @@
 
 use super::Bias;
 use crate::scores::Scores;
-use crate::shape::KEY_BLOCK;
 use crate::shape::{Shape, Tile};
-use crate::simd::{LANES, pad, prefetch};
 use crate::view::Matrix;
 use crate::{Error, Result, pack, scratch};
 
@@ -61,19 +59,8 @@ impl Bias for DenseBias {
             row_stride: query,
             column_stride: key,
         };
-        let width = pad(values.columns);
-        scratch::with([values.rows * width, Scores::size(tile)], |[rows, turned]| {
-            // Rows lie far apart, often at the same place of a page, where the cache holds few of them: each is read once, and the next tile's are
-            // asked for.
-            pack::rows(values, rows);
-            if key == 1 && query > 0 {
-                for row in 0..values.rows {
-                    for column in (0..KEY_BLOCK).step_by(LANES) {
-                        prefetch(values.data.as_ptr().wrapping_add(row * query + KEY_BLOCK + column));
-                    }
-                }
-            }
-            pack::transpose(Matrix::panel(rows, values.rows, values.columns, width), turned);
+        scratch::with([Scores::size(tile)], |[turned]| {
+            pack::transpose(values, turned);
             scores.zip(&Scores::new(tile, turned), |score, value| score + value);
         });
     }

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{Coverage, Mask, Visible, low_bits};
+use super::{Coverage, Mask, Visible, check_pairs, low_bits};
 use crate::shape::{Shape, Tile, blocks};
 use crate::{Error, Result};
 
@@ -121,13 +121,7 @@ impl Blocks {
 
 impl Mask for Blocks {
     fn check(&self, shape: &Shape) -> Result<()> {
-        let [batch, head, queries, keys] = self.shape;
-        let fits = |n: usize, full: usize| n == full || n == 1;
-        if fits(batch, shape.batch) && fits(head, shape.heads) && [queries, keys] == [shape.queries, shape.keys] {
-            return Ok(());
-        }
-        let expected = format!("[{} or 1, {} or 1, {}, {}]", shape.batch, shape.heads, shape.queries, shape.keys);
-        Err(Error::new("blocks", format!("{:?}", self.shape), expected))
+        check_pairs("blocks", self.shape, shape)
     }
 
     fn coverage(&self, tile: &Tile) -> Coverage {

@@ -1,6 +1,6 @@
 //! Masks given pair by pair, or key by key.
 
-use super::{Coverage, Mask, Visible, low_bits};
+use super::{Coverage, Mask, Visible, check_pairs, low_bits};
 use crate::shape::{Shape, Tile};
 use crate::{Error, Result};
 
@@ -43,13 +43,7 @@ impl DenseMask {
 
 impl Mask for DenseMask {
     fn check(&self, shape: &Shape) -> Result<()> {
-        let [batch, head, queries, keys] = self.shape;
-        let fits = |n: usize, full: usize| n == full || n == 1;
-        if fits(batch, shape.batch) && fits(head, shape.heads) && [queries, keys] == [shape.queries, shape.keys] {
-            return Ok(());
-        }
-        let expected = format!("[{} or 1, {} or 1, {}, {}]", shape.batch, shape.heads, shape.queries, shape.keys);
-        Err(Error::new("dense mask", format!("{:?}", self.shape), expected))
+        check_pairs("dense mask", self.shape, shape)
     }
 
     fn fill(&self, tile: &Tile, visible: &mut Visible) {

@@ -18,10 +18,10 @@ mod tests;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::Result;
 use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
 use crate::simd::{LANES, multiversion};
+use crate::{Error, Result};
 
 pub use blocks::Blocks;
 pub use causal::{Causal, Corner, Window};
@@ -159,6 +159,17 @@ multiversion! {
             }
         }
     }
+}
+
+/// Refuses a problem of other sizes than a mask's `[batch or 1, head or 1, query, key]`.
+fn check_pairs(argument: &str, given: [usize; 4], shape: &Shape) -> Result<()> {
+    let [batch, head, queries, keys] = given;
+    let fits = |n: usize, full: usize| n == full || n == 1;
+    if fits(batch, shape.batch) && fits(head, shape.heads) && [queries, keys] == [shape.queries, shape.keys] {
+        return Ok(());
+    }
+    let expected = format!("[{} or 1, {} or 1, {}, {}]", shape.batch, shape.heads, shape.queries, shape.keys);
+    Err(Error::new(argument, format!("{given:?}"), expected))
 }
 
 /// The lowest `n` bits, for n from 0 to 64 and beyond.

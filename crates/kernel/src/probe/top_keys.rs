@@ -3,7 +3,7 @@
 use super::Probe;
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape, Tile};
-use crate::simd::multiversion;
+use crate::simd::{LANES, Lanes, multiversion};
 use crate::{Error, Result};
 
 /// A key and the weight that a query gives it.
@@ -83,13 +83,9 @@ impl Probe for TopKeys {
 multiversion! {
     /// One bit for each weight that is greater than its limit.
     fn stronger<I>(weights: &[f32], limits: &[f32; QUERY_BLOCK]) -> u64 {
-        let mut any = false;
-        for (weight, limit) in weights.iter().zip(limits) {
-            any |= weight > limit;
-        }
-        if !any {
-            return 0;
-        }
-        weights.iter().zip(limits).enumerate().fold(0, |bits, (i, (w, limit))| bits | (u64::from(w > limit) << i))
+        let (weights, limits) = (weights.as_chunks::<LANES>().0, limits.as_chunks::<LANES>().0);
+        weights.iter().zip(limits).enumerate().fold(0, |bits, (i, (&weights, &limits))| {
+            bits | u64::from(I::above(Lanes(weights), Lanes(limits))) << (i * LANES)
+        })
     }
 }

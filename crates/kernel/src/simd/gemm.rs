@@ -156,4 +156,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_part_leaves_other_lanes_alone() {
+        let (a, b) = ([2.0, 3.0], vec![1.0; 2 * 64]);
+        let factors: Vec<f32> = (0..64).map(|lane| lane as f32).collect();
+        for (base, expected) in [(Base::Zero, 5.0), (Base::Sum, 12.0), (Base::Scaled(&factors), 7.0 * 17.0 + 5.0)] {
+            let mut c = vec![7.0; 64];
+            gemm_part(1.0, Matrix::panel(&a, 1, 2, 2), &b, base, &mut c, 64, 16..48);
+            assert_eq!([c[0], c[15], c[17], c[48]], [7.0, 7.0, expected, 7.0]);
+        }
+    }
 }
