@@ -15,7 +15,7 @@ use crate::scan::AllLimits;
 use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
-use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile, blocks};
 use crate::simd::pad;
 use crate::{Error, Result};
 
@@ -59,8 +59,11 @@ pub trait Probe: Send {
     fn tile(&mut self, tile: &Tile, weights: &Scores);
 }
 
-/// Tiles that are computed, by all threads, before the probes see them.
-const WAVE: usize = 64;
+/// Tiles that are computed, by all threads, before the probes see them: as many as a processor's own cache holds.
+const WAVE: usize = 32;
+
+/// Tiles of the same queries that are computed together.
+const TOGETHER: usize = 4;
 
 /// Shows every probe what it asks for. Stages are few, and each has a pass of its own.
 pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe]) -> Result<()> {
@@ -85,82 +88,79 @@ pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe])
 /// Shows all tiles of a stage to all probes.
 fn show(problem: &Problem, lse: &[f32], stage: Stage, mut probes: Vec<&mut &mut dyn Probe>) {
     let Shape { batch, heads, .. } = problem.shape;
-    let mut tiles = (0..batch * heads).flat_map(|unit| {
+    let mut runs = (0..batch * heads).flat_map(|unit| {
         problem.shape.query_blocks().flat_map(move |queries| {
-            let tile = move |keys| problem.tile(unit / heads, unit % heads, queries.clone(), keys);
-            problem.shape.key_blocks().map(tile)
+            let run = move |keys| problem.tile(unit / heads, unit % heads, queries.clone(), keys);
+            blocks(0..problem.shape.keys, TOGETHER * KEY_BLOCK).map(run)
         })
     });
     let limits = if stage == Stage::Weights { AllLimits::find(problem) } else { None };
-    let count = batch * heads * problem.shape.query_blocks().count() * problem.shape.key_blocks().count();
-    let mut memory = vec![0.0; WAVE.min(count) * QUERY_BLOCK * KEY_BLOCK];
+    let per_block = blocks(0..problem.shape.keys, TOGETHER * KEY_BLOCK).count();
+    let count = batch * heads * problem.shape.query_blocks().count() * per_block;
+    let mut memory = vec![0.0; (WAVE / TOGETHER).min(count) * TOGETHER * QUERY_BLOCK * KEY_BLOCK];
     loop {
-        let wave: Vec<(Tile, bool)> = tiles.by_ref().take(WAVE).map(|tile| (tile, false)).collect();
-        let mut wave = wave;
+        let wave: Vec<Tile> = runs.by_ref().take(WAVE / TOGETHER).collect();
         if wave.is_empty() {
             return;
         }
         let work = problem.work() * wave.len() as f64 / count as f64;
-        let tasks = wave.iter_mut().zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK)).collect();
-        run_tasks(work, tasks, |((tile, seen), memory)| {
-            *seen = fill(problem, lse, limits.as_ref(), stage, tile, memory);
+        let mut tiles: Vec<_> = wave.iter().map(|run| (run, Vec::new())).collect();
+        let tasks = tiles.iter_mut().zip(memory.chunks_exact_mut(TOGETHER * QUERY_BLOCK * KEY_BLOCK)).collect();
+        run_tasks(work, tasks, |((run, tiles), memory)| {
+            *tiles = shown(problem, lse, limits.as_ref(), stage, run, memory);
         });
-        let shown: Vec<(&Tile, Scores)> = wave
-            .iter()
-            .zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK))
-            .filter(|((_, seen), _)| *seen)
-            .map(|((tile, _), memory)| (tile, Scores::new(tile, memory)))
-            .collect();
+        let tiles: Vec<_> = tiles.into_iter().flat_map(|(_, tiles)| tiles).collect();
         run_tasks(work, probes.iter_mut().collect(), |probe| {
-            shown.iter().for_each(|(tile, scores)| probe.tile(tile, scores));
+            tiles.iter().for_each(|(tile, scores)| probe.tile(tile, scores));
         });
     }
 }
 
-/// Computes what a tile shows at a stage; false if it is hidden.
-fn fill(
-    problem: &Problem,
+/// What a run of tiles shows at a stage, without those that are hidden.
+fn shown<'a>(
+    problem: &'a Problem,
     lse: &[f32],
     limits: Option<&AllLimits>,
     stage: Stage,
-    tile: &Tile,
-    memory: &mut [f32],
-) -> bool {
-    let seen = if let Stage::Scores { .. } = stage { Seen::Everything } else { problem.seen(tile) };
-    if matches!(seen, Seen::Nothing) {
-        return false;
-    }
-    let Shape { query_width, .. } = problem.shape;
-    let count = tile.queries.len();
+    run: &Tile,
+    memory: &'a mut [f32],
+) -> Vec<(Tile<'a>, Scores<'a>)> {
+    let Shape { heads, queries, query_width, .. } = problem.shape;
+    let count = run.queries.len();
+    let first = (run.batch * heads + run.head) * queries + run.queries.start;
+    let mut rows = [f32::INFINITY; QUERY_BLOCK];
+    rows[..count].copy_from_slice(&lse[first..first + count]);
+    let limits = limits.map(|limits| limits.of(first..first + count));
+    let normalizer = &problem.attention.normalizer;
     scratch::with([query_width * pad(count)], |[transposed]| {
-        let source = problem.queries.matrix(tile.batch, tile.head).slice(tile.queries.clone());
+        let source = problem.queries.matrix(run.batch, run.head).slice(run.queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count, width: query_width };
-        let mut scores = Scores::of(tile, &seen, memory);
-        match stage {
-            Stage::Scores { biases } => problem.biased(tile, &packed, biases, &mut scores),
-            Stage::Masked => problem.scores(tile, &packed, &seen, &mut scores),
-            Stage::Weights => {
-                problem.scores(tile, &packed, &seen, &mut scores);
-                weigh(problem, lse, limits, tile, &seen, &mut scores);
+        let mut tiles = Vec::with_capacity(TOGETHER);
+        for (keys, memory) in blocks(run.keys.clone(), KEY_BLOCK).zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK))
+        {
+            let tile = problem.tile(run.batch, run.head, run.queries.clone(), keys);
+            let seen = if let Stage::Scores { .. } = stage { Seen::Everything } else { problem.seen(&tile) };
+            if matches!(seen, Seen::Nothing) {
+                continue;
             }
+            let mut scores = Scores::of(&tile, &seen, memory);
+            match stage {
+                Stage::Scores { biases } => problem.biased(&tile, &packed, biases, &mut scores),
+                Stage::Masked => problem.scores(&tile, &packed, &seen, &mut scores),
+                Stage::Weights => {
+                    problem.scores(&tile, &packed, &seen, &mut scores);
+                    if let Some(limits) = &limits {
+                        normalizer.select(limits, &mut scores);
+                    }
+                    normalizer.weights(&rows, &mut scores);
+                    if let Seen::Some(visible) = &seen {
+                        visible.hide(&mut scores, 0.0);
+                    }
+                }
+            }
+            tiles.push((tile, scores));
         }
-    });
-    true
-}
-
-/// Makes weights of a tile's scores.
-fn weigh(problem: &Problem, lse: &[f32], limits: Option<&AllLimits>, tile: &Tile, seen: &Seen, scores: &mut Scores) {
-    let Shape { heads, queries, .. } = problem.shape;
-    let count = tile.queries.len();
-    let mut rows = [f32::INFINITY; QUERY_BLOCK];
-    let first = (tile.batch * heads + tile.head) * queries + tile.queries.start;
-    if let Some(limits) = limits {
-        problem.attention.normalizer.select(&limits.of(first..first + count), scores);
-    }
-    rows[..count].copy_from_slice(&lse[first..first + count]);
-    problem.attention.normalizer.weights(&rows, scores);
-    if let Seen::Some(visible) = seen {
-        visible.hide(scores, 0.0);
-    }
+        tiles
+    })
 }
