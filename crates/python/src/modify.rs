@@ -41,22 +41,21 @@ impl Function {
     ) {
         let changed = Python::attach(|py| {
             let numpy = py.import(intern!(py, "numpy"))?;
-            let shape = PyTuple::new(py, [1, 1, scores.queries().len(), scores.keys().len()])?;
-            let given = numpy.call_method1(intern!(py, "empty"), (&shape, intern!(py, "float32")))?;
-            let columns = scores.keys().len();
-            let mut array = Array::read("score", &given)?;
-            for (column, key) in scores.keys().enumerate() {
-                let to = array.elements_mut::<f32>().iter_mut().skip(column).step_by(columns);
-                to.zip(scores.row(key)).for_each(|(to, score)| *to = *score);
+            // A key's scores lie side by side, here and there; the function gets the array turned.
+            let [queries, keys] = [scores.queries().len(), scores.keys().len()];
+            let turn = |array: &Bound<'_, PyAny>| array.call_method1(intern!(py, "swapaxes"), (2, 3));
+            let memory = numpy.call_method1(intern!(py, "empty"), ((1, 1, keys, queries), intern!(py, "float32")))?;
+            let mut array = Array::read("score", &memory)?;
+            for (to, key) in array.elements_mut::<f32>().chunks_exact_mut(queries.max(1)).zip(scores.keys()) {
+                to.copy_from_slice(scores.row(key));
             }
-            let arguments = [vec![given], others(py)?].concat();
+            let arguments = [vec![turn(&memory)?], others(py)?].concat();
             let made = self.0.bind(py).call1(PyTuple::new(py, arguments)?)?;
             let made = numpy.call_method1(intern!(py, "asarray"), (made, intern!(py, "float32")))?;
-            let made = Array::read("result", &numpy.call_method1(intern!(py, "broadcast_to"), (made, &shape))?)?;
-            let made = made.numbers()?;
-            for (column, key) in scores.keys().enumerate() {
-                let from = made.iter().skip(column).step_by(columns);
-                scores.row_mut(key).iter_mut().zip(from).for_each(|(score, made)| *score = *made);
+            let made = numpy.call_method1(intern!(py, "broadcast_to"), (made, (1, 1, queries, keys)))?;
+            let made = Array::read("result", &turn(&made)?)?;
+            for (made, key) in made.numbers()?.chunks_exact(queries.max(1)).zip(scores.keys()) {
+                scores.row_mut(key).copy_from_slice(made);
             }
             Ok(())
         });
