@@ -76,6 +76,7 @@ pub mod dropout;
 mod element;
 mod error;
 mod forward;
+pub mod linear;
 pub mod mask;
 mod memory;
 pub mod normalize;
@@ -98,6 +99,7 @@ pub use decode::{KeyValueCache, PagedCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
+pub use linear::LinearAttention;
 pub use mask::{
     Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
 };

@@ -9,9 +9,12 @@ mod attention;
 mod cache;
 mod dlpack;
 mod interface;
+mod linear;
+mod modify;
 mod nouns;
 mod probes;
 mod results;
+mod rotary;
 mod threads;
 
 use pyo3::exceptions::PyValueError;
@@ -29,9 +32,15 @@ mod _regard {
     #[pymodule_export]
     use super::cache::KeyValueCache;
     #[pymodule_export]
+    use super::linear::linear_attention;
+    #[pymodule_export]
+    use super::modify::{modify, reweight};
+    #[pymodule_export]
     use super::nouns::{Bias, Mask, Normalizer, Score};
     #[pymodule_export]
     use super::probes::Probe;
+    #[pymodule_export]
+    use super::rotary::rotate;
     #[pymodule_export]
     use super::threads::{set_threads, threads};
 }
