@@ -9,6 +9,8 @@ mod received;
 mod top_keys;
 mod weights;
 
+use std::ops::Range;
+
 use crate::pack;
 use crate::problem::{Problem, Seen, run as run_tasks};
 use crate::scan::AllLimits;
@@ -65,9 +67,15 @@ const WAVE: usize = 32;
 /// Tiles of the same queries that are computed together.
 const TOGETHER: usize = 4;
 
-/// Shows every probe what it asks for. Stages are few, and each has a pass of its own.
-pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe]) -> Result<()> {
+/// Shows every probe what it asks for, of some queries and some keys. Stages are few, and each has a pass of its own.
+pub(crate) fn run(
+    problem: &Problem,
+    lse: &[f32],
+    [queries, keys]: [Range<usize>; 2],
+    probes: &mut [&mut dyn Probe],
+) -> Result<()> {
     let most = problem.attention.biases.len();
+    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
     let mut stages: Vec<Stage> = Vec::new();
     for probe in probes.iter_mut() {
         match probe.stage() {
@@ -77,39 +85,61 @@ pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe])
             stage if !stages.contains(&stage) => stages.push(stage),
             _ => {}
         }
-        probe.begin(&problem.shape)?;
+        probe.begin(&shape)?;
     }
     for stage in stages {
-        show(problem, lse, stage, probes.iter_mut().filter(|probe| probe.stage() == stage).collect());
+        let asking = probes.iter_mut().filter(|probe| probe.stage() == stage).collect();
+        show(problem, lse, stage, [&queries, &keys], asking);
     }
     Ok(())
 }
 
-/// Shows all tiles of a stage to all probes.
-fn show(problem: &Problem, lse: &[f32], stage: Stage, mut probes: Vec<&mut &mut dyn Probe>) {
-    let Shape { batch, heads, .. } = problem.shape;
+/// Shows some queries and some keys at a stage to all probes.
+fn show(
+    problem: &Problem,
+    lse: &[f32],
+    stage: Stage,
+    [queries, keys]: [&Range<usize>; 2],
+    mut probes: Vec<&mut &mut dyn Probe>,
+) {
+    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
+    let Shape { batch, heads, .. } = shape;
+    let per_block = blocks(keys.clone(), TOGETHER * KEY_BLOCK).count();
+    let count = batch * heads * blocks(queries.clone(), QUERY_BLOCK).count() * per_block;
+    let share = shape.queries as f64 * shape.keys as f64 / (problem.shape.queries as f64 * problem.shape.keys as f64);
     let mut runs = (0..batch * heads).flat_map(|unit| {
-        problem.shape.query_blocks().flat_map(move |queries| {
+        blocks(queries.clone(), QUERY_BLOCK).flat_map(move |queries| {
             let run = move |keys| problem.tile(unit / heads, unit % heads, queries.clone(), keys);
-            blocks(0..problem.shape.keys, TOGETHER * KEY_BLOCK).map(run)
+            blocks(keys.clone(), TOGETHER * KEY_BLOCK).map(run)
         })
     });
     let limits = if stage == Stage::Weights { AllLimits::find(problem) } else { None };
-    let per_block = blocks(0..problem.shape.keys, TOGETHER * KEY_BLOCK).count();
-    let count = batch * heads * problem.shape.query_blocks().count() * per_block;
     let mut memory = vec![0.0; (WAVE / TOGETHER).min(count) * TOGETHER * QUERY_BLOCK * KEY_BLOCK];
     loop {
         let wave: Vec<Tile> = runs.by_ref().take(WAVE / TOGETHER).collect();
         if wave.is_empty() {
             return;
         }
-        let work = problem.work() * wave.len() as f64 / count as f64;
+        let work = problem.work() * share * wave.len() as f64 / count as f64;
         let mut tiles: Vec<_> = wave.iter().map(|run| (run, Vec::new())).collect();
         let tasks = tiles.iter_mut().zip(memory.chunks_exact_mut(TOGETHER * QUERY_BLOCK * KEY_BLOCK)).collect();
         run_tasks(work, tasks, |((run, tiles), memory)| {
             *tiles = shown(problem, lse, limits.as_ref(), stage, run, memory);
         });
-        let tiles: Vec<_> = tiles.into_iter().flat_map(|(_, tiles)| tiles).collect();
+        let tiles: Vec<_> = tiles
+            .into_iter()
+            .flat_map(|(_, tiles)| tiles)
+            .map(|(tile, scores)| {
+                let tile = Tile {
+                    shape: &shape,
+                    queries: tile.queries.start - queries.start..tile.queries.end - queries.start,
+                    keys: tile.keys.start - keys.start..tile.keys.end - keys.start,
+                    ..tile
+                };
+                let scores = scores.renumbered(&tile);
+                (tile, scores)
+            })
+            .collect();
         run_tasks(work, probes.iter_mut().collect(), |probe| {
             tiles.iter().for_each(|(tile, scores)| probe.tile(tile, scores));
         });
