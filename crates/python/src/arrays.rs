@@ -3,8 +3,9 @@
 //! numpy through its array [interface](crate::interface), any other library, such as PyTorch, through
 //! [DLPack](crate::dlpack).
 //!
-//! As long as an [`Array`] lives, it holds what the library exported, and so the memory stays where it is. Nobody can keep another thread from writing to it in the meantime: then the numbers read are some of the old
-//! and some of the new, as in numpy.
+//! As long as an [`Array`] lives, it holds what the library exported, and so the memory stays where it is. Nobody can
+//! keep another thread from writing to it in the meantime: then the numbers read are some of the old and some of the
+//! new, as in numpy.
 
 use std::borrow::Cow;
 use std::ffi::c_void;

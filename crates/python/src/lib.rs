@@ -1,8 +1,9 @@
 //! `regard._regard`: what the Python package `regard` is built on.
 //!
-//! The nouns that people meet are dataclasses in `python/regard`. Each of them holds a handle from [`nouns`], which has the
-//! kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`],
-//! [`interface`] and [`dlpack`], the only files with `unsafe` code, and goes out through [`results`]; [`threads`] keeps the pool that the kernel works on.
+//! The nouns that people meet are dataclasses in `python/regard`. Each of them holds a handle from [`nouns`], which has
+//! the kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`],
+//! [`interface`] and [`dlpack`], the only files with `unsafe` code, and goes out through [`results`]; [`threads`] keeps
+//! the pool that the kernel works on, and [`modify`] lets the kernel call Python.
 
 mod arrays;
 mod attention;

@@ -15,6 +15,7 @@ use regard_kernel::{QUERY_BLOCK, Scores, Shape, Tile};
 
 use crate::arrays::Array;
 use crate::nouns::{Bias, Normalizer};
+use crate::results::NUMPY;
 
 /// `function(score, batch, head, query, key)` makes other scores of a tile's.
 #[pyfunction]
@@ -40,10 +41,9 @@ impl Function {
         others: impl for<'py> FnOnce(Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>>,
     ) {
         let changed = Python::attach(|py| {
-            let numpy = py.import(intern!(py, "numpy"))?;
+            let numpy = NUMPY.import(py)?;
             // A key's scores lie side by side, here and there; the function gets the array turned.
             let [queries, keys] = [scores.queries().len(), scores.keys().len()];
-            let turn = |array: &Bound<'py, PyAny>| array.call_method1(intern!(py, "swapaxes"), (2, 3));
             let memory = numpy.call_method1(intern!(py, "empty"), ((1, 1, keys, queries), intern!(py, "float32")))?;
             let mut array = Array::read("score", &memory)?;
             for (to, key) in array.elements_mut::<f32>().chunks_exact_mut(queries.max(1)).zip(scores.keys()) {
@@ -65,6 +65,11 @@ impl Function {
     }
 }
 
+/// An array with queries and keys exchanged, where it lies.
+fn turn<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    array.call_method1(intern!(array.py(), "swapaxes"), (2, 3))
+}
+
 /// Leaves the kernel with an exception.
 fn raise(error: PyErr) -> ! {
     resume_unwind(Box::new(error))
@@ -76,7 +81,7 @@ struct Modify(Function);
 impl regard_kernel::Bias for Modify {
     fn add(&self, tile: &Tile, scores: &mut Scores) {
         self.0.apply(scores, |py| {
-            let numpy = py.import(intern!(py, "numpy"))?;
+            let numpy = NUMPY.import(py)?;
             let places = |places: std::ops::Range<usize>, shape: [isize; 4]| {
                 let range = numpy.call_method1(intern!(py, "arange"), (places.start, places.end))?;
                 range.call_method1(intern!(py, "reshape"), (shape,))

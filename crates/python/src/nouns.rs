@@ -116,8 +116,8 @@ impl Mask {
         Ok(Self::new(kernel::Blocks::from_layout(&array.booleans()?, shape, side).map_err(refused)?))
     }
 
-    /// A boolean for each pair, `[batch or 1, head or 1, query, key]` or the last of these axes. With `pairs`, the numbers of
-    /// queries and keys, the axes of 1 among the last two are shared.
+    /// A boolean for each pair, `[batch or 1, head or 1, query, key]` or the last of these axes. With `pairs`, the
+    /// numbers of queries and keys, the axes of 1 among the last two are shared.
     #[staticmethod]
     fn dense(visible: &Bound<PyAny>, pairs: Option<[usize; 2]>) -> PyResult<Self> {
         let array = Array::read("mask", visible)?;
@@ -136,8 +136,8 @@ impl Mask {
         Ok(Self::new(kernel::Blocks::new(shape, at).map_err(refused)?))
     }
 
-    /// `rows(batch, head, first, end)` gives booleans `[query, key]` for the queries from `first` to `end`; it is called for
-    /// all of them in order, for some `step` at a time.
+    /// `rows(batch, head, first, end)` gives booleans `[query, key]` for the queries from `first` to `end`; it is
+    /// called for all of them in order, for some `step` at a time.
     #[staticmethod]
     fn by_rows(shape: [usize; 4], step: usize, rows: &Bound<PyAny>) -> PyResult<Self> {
         let [_, _, queries, keys] = shape;

@@ -1,8 +1,8 @@
 //! The threads that the kernel works on.
 //!
-//! They start with the first call that has work for more than one, not with the import. A forked child, such as a worker
-//! of PyTorch's `DataLoader`, has none of its parent's threads and starts its own. The lock is only ever held by a thread
-//! that is attached to the interpreter, and so is a fork: no child finds it locked.
+//! They start with the first call that has work for more than one, not with the import. A forked child, such as a
+//! worker of PyTorch's `DataLoader`, has none of its parent's threads and starts its own. The lock is only ever held by
+//! a thread that is attached to the interpreter, and so is a fork: no child finds it locked.
 
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

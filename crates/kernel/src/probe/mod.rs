@@ -67,16 +67,15 @@ const WAVE: usize = 32;
 /// Tiles of the same queries that are computed together.
 const TOGETHER: usize = 4;
 
-/// Shows some queries and keys to every probe, at the stage that it asks for. Stages are few, and each has a pass of its
-/// own.
+/// Shows every probe what it asks for, of some queries and some keys. Stages are few, and each has a pass of its own.
 pub(crate) fn run(
     problem: &Problem,
     lse: &[f32],
-    within: [Range<usize>; 2],
+    [queries, keys]: [Range<usize>; 2],
     probes: &mut [&mut dyn Probe],
 ) -> Result<()> {
-    let shape = Shape { queries: within[0].len(), keys: within[1].len(), ..problem.shape };
     let most = problem.attention.biases.len();
+    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
     let mut stages: Vec<Stage> = Vec::new();
     for probe in probes.iter_mut() {
         match probe.stage() {
@@ -89,21 +88,22 @@ pub(crate) fn run(
         probe.begin(&shape)?;
     }
     for stage in stages {
-        show(problem, lse, stage, &within, &shape, probes.iter_mut().filter(|probe| probe.stage() == stage).collect());
+        let asking = probes.iter_mut().filter(|probe| probe.stage() == stage).collect();
+        show(problem, lse, stage, [&queries, &keys], asking);
     }
     Ok(())
 }
 
-/// Shows all tiles of a stage to all probes, which know the part that they see as `shape`.
+/// Shows some queries and some keys at a stage to all probes.
 fn show(
     problem: &Problem,
     lse: &[f32],
     stage: Stage,
-    [queries, keys]: &[Range<usize>; 2],
-    shape: &Shape,
+    [queries, keys]: [&Range<usize>; 2],
     mut probes: Vec<&mut &mut dyn Probe>,
 ) {
-    let Shape { batch, heads, .. } = *shape;
+    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
+    let Shape { batch, heads, .. } = shape;
     let per_block = blocks(keys.clone(), TOGETHER * KEY_BLOCK).count();
     let count = batch * heads * blocks(queries.clone(), QUERY_BLOCK).count() * per_block;
     let share = shape.queries as f64 * shape.keys as f64 / (problem.shape.queries as f64 * problem.shape.keys as f64);
@@ -126,13 +126,16 @@ fn show(
         run_tasks(work, tasks, |((run, tiles), memory)| {
             *tiles = shown(problem, lse, limits.as_ref(), stage, run, memory);
         });
-        let within = |range: Range<usize>, origin: usize| range.start - origin..range.end - origin;
         let tiles: Vec<_> = tiles
             .into_iter()
             .flat_map(|(_, tiles)| tiles)
-            .map(|(Tile { batch, head, queries: rows, keys: columns, .. }, scores)| {
-                let (queries, keys) = (within(rows, queries.start), within(columns, keys.start));
-                let tile = Tile { shape, batch, head, queries, keys };
+            .map(|(tile, scores)| {
+                let tile = Tile {
+                    shape: &shape,
+                    queries: tile.queries.start - queries.start..tile.queries.end - queries.start,
+                    keys: tile.keys.start - keys.start..tile.keys.end - keys.start,
+                    ..tile
+                };
                 let scores = scores.renumbered(&tile);
                 (tile, scores)
             })

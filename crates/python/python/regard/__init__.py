@@ -12,9 +12,9 @@ Each factor is a noun, and every combination of them is one pass over the keys t
     regard.observe(q, k, out.lse, [regard.Entropy(), regard.TopKeys(8)], mask=..., bias=...)
 
 Arrays are ``[batch, head, position, feature]`` of float32, float16 or bfloat16, with any strides that are not negative;
-they are read where they lie. Results are of the library, and the type, of what was given. The interpreter is free while the
-kernel works. Query heads may be a multiple of key heads, and the width of values may differ from that of keys. A query
-that sees no key gets zeros and ``lse = -inf``.
+they are read where they lie. Results are of the library, and the type, of what was given. The interpreter is free while
+the kernel works. Query heads may be a multiple of key heads, and the width of values may differ from that of keys. A
+query that sees no key gets zeros and ``lse = -inf``.
 
 `TypeError` says that something is no such array, `ValueError` that sizes or settings do not fit.
 """

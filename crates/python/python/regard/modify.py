@@ -1,8 +1,8 @@
 """Python functions on the way from scores to weights, for what no noun does.
 
-They are called once a tile of up to 64 queries and 64 keys, by one of the kernel's threads at a time: some ten microseconds
-each, against one or two for what the kernel itself does with a tile. A rule that looks at positions and not at scores is
-better given to `regard.mask` or `regard.bias`, which ask it once. There is no gradient.
+They are called once a tile of up to 64 queries and 64 keys, by one of the kernel's threads at a time. That costs some 60
+microseconds a tile, and what the function does with 4,096 numbers; the kernel itself needs about 15. A rule that looks at
+positions and not at scores is better given to `regard.mask` or `regard.bias`, which ask it once. There is no gradient.
 
 Arrays are numpy's, of float32 (positions: int64), whatever the library of the queries. Numbers of hidden pairs mean nothing,
 and what is made of them is not used. An exception comes out of the call that attended.
