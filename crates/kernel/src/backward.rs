@@ -141,6 +141,9 @@ fn cover(
     pass: Pass,
 ) {
     let problem = inputs.problem;
+    if heads.is_empty() {
+        return; // keys that no query head shares
+    }
     let Shape { query_width, key_width, value_width, .. } = problem.shape;
     let key_head = heads.start / problem.shape.group();
     let Pass { queries: mut d_queries, keys: d_keys, values: d_values, parameters } = pass;
