@@ -8,7 +8,7 @@ use rayon::ThreadPoolBuilder;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Dot, Entmax15, Gradients,
-    KeyValueCache, Mask, Output, Padding, RelativeBuckets, ScaledDot, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, View,
+    KeyValueCache, Mask, Output, Padding, RelativeBuckets, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, View,
     Window,
 };
 
