@@ -6,6 +6,7 @@ mod dense;
 mod soft_cap;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::scores::Scores;
@@ -47,5 +48,27 @@ pub trait Bias: Debug + Send + Sync {
     /// gradient's own memory, and [`backward`](Bias::backward) is given no parameters.
     fn pairwise(&self) -> Option<[usize; 2]> {
         None
+    }
+}
+
+impl<B: Bias + ?Sized> Bias for Arc<B> {
+    fn check(&self, shape: &Shape) -> Result<()> {
+        (**self).check(shape)
+    }
+
+    fn add(&self, tile: &Tile, scores: &mut Scores) {
+        (**self).add(tile, scores);
+    }
+
+    fn backward(&self, tile: &Tile, scores: &Scores, grad: &mut Scores, parameters: &mut [f32]) {
+        (**self).backward(tile, scores, grad, parameters);
+    }
+
+    fn parameters(&self) -> &[f32] {
+        (**self).parameters()
+    }
+
+    fn pairwise(&self) -> Option<[usize; 2]> {
+        (**self).pairwise()
     }
 }

@@ -16,6 +16,7 @@ mod top_k;
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::Result;
 use crate::mask::low_bits;
@@ -176,6 +177,60 @@ pub trait Normalizer: Debug + Send + Sync {
     /// Adds the gradient of the parameters that a row causes.
     fn backward_parameters(&self, head: usize, lse: f32, inner: f32, parameters: &mut [f32]) {
         let _ = (head, lse, inner, parameters);
+    }
+}
+
+impl<N: Normalizer + ?Sized> Normalizer for Arc<N> {
+    fn check(&self, shape: &Shape) -> Result<()> {
+        (**self).check(shape)
+    }
+
+    fn scan(&self, shape: &Shape, kept: bool) -> Option<Box<dyn Scan>> {
+        (**self).scan(shape, kept)
+    }
+
+    fn select(&self, limits: &Limits, scores: &mut Scores) {
+        (**self).select(limits, scores);
+    }
+
+    fn begin(&self, shape: &Shape, rows: &mut Rows) {
+        (**self).begin(shape, rows);
+    }
+
+    fn absorb(&self, scores: &mut Scores, rows: &mut Rows) {
+        (**self).absorb(scores, rows);
+    }
+
+    fn merge(&self, rows: &mut Rows, other: &mut Rows) {
+        (**self).merge(rows, other);
+    }
+
+    fn finish(&self, head: usize, rows: &mut Rows) {
+        (**self).finish(head, rows);
+    }
+
+    fn weights(&self, lse: &[f32; QUERY_BLOCK], scores: &mut Scores) {
+        (**self).weights(lse, scores);
+    }
+
+    fn gathers(&self) -> bool {
+        (**self).gathers()
+    }
+
+    fn gather(&self, weights: &Scores, grad: &Scores, sums: &mut [[f32; QUERY_BLOCK]; 2]) {
+        (**self).gather(weights, grad, sums);
+    }
+
+    fn backward(&self, weights: &Scores, inner: &[f32; QUERY_BLOCK], grad: &mut Scores) {
+        (**self).backward(weights, inner, grad);
+    }
+
+    fn parameters(&self) -> &[f32] {
+        (**self).parameters()
+    }
+
+    fn backward_parameters(&self, head: usize, lse: f32, inner: f32, parameters: &mut [f32]) {
+        (**self).backward_parameters(head, lse, inner, parameters);
     }
 }
 

@@ -94,16 +94,21 @@ impl Probe for Pyramid {
         let [_, heads, rows, columns] = self.shape;
         let [queries, keys] = self.lengths;
         let first = (tile.batch * heads + tile.head) * rows * columns;
+        let mut query_runs = [const { (0, 0..0, 0.0) }; QUERY_BLOCK];
+        let mut count = 0;
+        for (run, (row, at)) in query_runs.iter_mut().zip(runs(tile.queries.clone(), queries, rows)) {
+            let lanes = at.start - tile.queries.start..at.end - tile.queries.start;
+            *run = (row, lanes, 1.0 / under(row, queries, rows).len() as f32);
+            count += 1;
+        }
         for (column, key_run) in runs(tile.keys.clone(), keys, columns) {
-            let width = under(column, keys, columns).len();
+            let share = 1.0 / under(column, keys, columns).len() as f32;
             let values = &weights.values()[(key_run.start - tile.keys.start) * weights.lanes()..];
             let (sums, maxima) = sums_and_maxima(values, weights.lanes(), key_run.len());
-            for (row, query_run) in runs(tile.queries.clone(), queries, rows) {
-                let lanes = query_run.start - tile.queries.start..query_run.end - tile.queries.start;
-                let area = under(row, queries, rows).len() * width;
+            for (row, lanes, of_row) in &query_runs[..count] {
                 let pixel = first + row * columns + column;
-                self.mean[pixel] += sums[lanes.clone()].iter().sum::<f32>() / area as f32;
-                self.max[pixel] = maxima[lanes].iter().fold(self.max[pixel], |a, &b| if b > a { b } else { a });
+                self.mean[pixel] += sums[lanes.clone()].iter().sum::<f32>() * (of_row * share);
+                self.max[pixel] = maxima[lanes.clone()].iter().fold(self.max[pixel], |a, &b| if b > a { b } else { a });
             }
         }
     }

@@ -71,8 +71,11 @@ impl Probe for TopKeys {
                 let query = stronger.trailing_zeros() as usize;
                 stronger &= stronger - 1;
                 let (best, weight) = (&mut rows[query * self.k..][..self.k], weights.row(key)[query]);
-                let place = best.partition_point(|top| top.weight >= weight);
-                best[place..].rotate_right(1);
+                let mut place = self.k - 1;
+                while place > 0 && best[place - 1].weight < weight {
+                    best[place] = best[place - 1];
+                    place -= 1;
+                }
                 best[place] = TopKey { key, weight };
                 least[query] = best[self.k - 1].weight;
             }

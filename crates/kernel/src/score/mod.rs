@@ -6,6 +6,7 @@ mod cosine;
 pub(crate) mod dot;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
@@ -86,6 +87,36 @@ pub trait Score: Debug + Send + Sync {
     /// The learned numbers, flat.
     fn parameters(&self) -> &[f32] {
         &[]
+    }
+}
+
+impl<S: Score + ?Sized> Score for Arc<S> {
+    fn check(&self, shape: &Shape) -> Result<()> {
+        (**self).check(shape)
+    }
+
+    fn forward(&self, tile: &Tile, queries: &Queries, keys: &Keys, scores: &mut Scores) {
+        (**self).forward(tile, queries, keys, scores);
+    }
+
+    fn backward(
+        &self,
+        tile: &Tile,
+        queries: &Queries,
+        keys: &Keys,
+        scores: &Scores,
+        grad: &Scores,
+        into: &mut ScoreGradients,
+    ) {
+        (**self).backward(tile, queries, keys, scores, grad, into);
+    }
+
+    fn dot_factor(&self, query_width: usize) -> Option<f32> {
+        (**self).dot_factor(query_width)
+    }
+
+    fn parameters(&self) -> &[f32] {
+        (**self).parameters()
     }
 }
 

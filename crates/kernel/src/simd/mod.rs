@@ -52,10 +52,10 @@ pub(crate) trait Isa: Sized {
         above::above(x, y)
     }
 
-    /// Turns sixteen rows of four numbers into four rows of sixteen.
+    /// Turns a square of sixteen rows and columns.
     #[inline(always)]
-    fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
-        turn::turn_squares(from, stride, to, to_stride);
+    fn turn_square(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
+        turn::portable(from, stride, to, to_stride);
     }
 
     /// Sixteen numbers of half precision.
@@ -97,8 +97,8 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn turn_strip(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
-        turn::turn_strip_avx512(from, stride, to, to_stride);
+    fn turn_square(from: &[f32], stride: usize, to: &mut [f32], to_stride: usize) {
+        turn::avx512(from, stride, to, to_stride);
     }
 
     #[inline(always)]

@@ -1,0 +1,90 @@
+"""Attention you can see through: exact, fused, and open to view, for numpy arrays and PyTorch tensors on a CPU.
+
+    e_ij = score(q_i, k_j) + bias(i, j)      hidden where the mask says so
+    a_ij = normalize(e_i)_j
+    c_i  = Σ_j a_ij · v_j
+
+Each factor is a noun, and every combination of them is one pass over the keys that never holds the matrix of weights::
+
+    import regard
+
+    out = regard.attention(q, k, v, mask=regard.Causal() & regard.Window(past=256), bias=regard.Alibi())
+    regard.observe(q, k, out.lse, [regard.Entropy(), regard.TopKeys(8)], mask=..., bias=...)
+
+Arrays are ``[batch, head, position, feature]`` of float32, float16 or bfloat16, with any strides that are not negative;
+they are read where they lie. Results are of the library, and the type, of what was given. The interpreter is free while the
+kernel works. Query heads may be a multiple of key heads, and the width of values may differ from that of keys. A query
+that sees no key gets zeros and ``lse = -inf``.
+
+`TypeError` says that something is no such array, `ValueError` that sizes or settings do not fit.
+"""
+
+from ._regard import set_threads, threads
+from .biases import Alibi, Bias, DenseBias, RelativeBuckets, SoftCap, bias
+from .cache import KeyValueCache
+from .masks import (
+    Blocks,
+    Causal,
+    DenseMask,
+    Dilated,
+    Documents,
+    Global,
+    KeyMask,
+    Mask,
+    Padding,
+    Prefix,
+    Window,
+    mask,
+)
+from .normalizers import Entmax15, Normalizer, Sigmoid, Softmax, Sparsemax, TopK
+from .operations import Attended, Dropout, Gradients, attention, attention_backward, observe
+from .probes import Entropy, Probe, Pyramid, Received, TopKeys, Weights
+from .scores import Additive, Bilinear, Cosine, Dot, ScaledDot, Score
+
+__all__ = [
+    "Additive",
+    "Alibi",
+    "Attended",
+    "Bias",
+    "Bilinear",
+    "Blocks",
+    "Causal",
+    "Cosine",
+    "DenseBias",
+    "DenseMask",
+    "Dilated",
+    "Documents",
+    "Dot",
+    "Dropout",
+    "Entmax15",
+    "Entropy",
+    "Global",
+    "Gradients",
+    "KeyMask",
+    "KeyValueCache",
+    "Mask",
+    "Normalizer",
+    "Padding",
+    "Prefix",
+    "Probe",
+    "Pyramid",
+    "Received",
+    "RelativeBuckets",
+    "ScaledDot",
+    "Score",
+    "Sigmoid",
+    "SoftCap",
+    "Softmax",
+    "Sparsemax",
+    "TopK",
+    "TopKeys",
+    "Weights",
+    "Window",
+    "attention",
+    "attention_backward",
+    "bias",
+    "mask",
+    "observe",
+    "set_threads",
+    "threads",
+]

@@ -1,0 +1,293 @@
+//! Arrays of other libraries, read where they lie.
+//!
+//! numpy through its array [interface](crate::interface), any other library, such as PyTorch, through
+//! [DLPack](crate::dlpack).
+//!
+//! As long as an [`Array`] lives, it holds what the library exported, and so the memory stays where it is. Nobody can keep another thread from writing to it in the meantime: then the numbers read are some of the old
+//! and some of the new, as in numpy.
+
+use std::borrow::Cow;
+use std::ffi::c_void;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use regard_kernel::{View, bf16, f16};
+
+use crate::dlpack::Exported;
+use crate::interface::Shown;
+
+/// What an array holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    F32,
+    F16,
+    BF16,
+    I64,
+    Bool,
+}
+
+impl Kind {
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+            Self::I64 => 8,
+            Self::Bool => 1,
+        }
+    }
+}
+
+/// An array of another library; strides count elements.
+pub struct Array<'py> {
+    name: String,
+    data: *const c_void,
+    kind: Kind,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+    /// From the first to the last element, both included.
+    span: usize,
+    _owner: Owner<'py>,
+}
+
+/// Whatever keeps the memory alive.
+enum Owner<'py> {
+    Shown { _shown: Shown<'py> },
+    Exported { _exported: Exported<'py> },
+}
+
+impl<'py> Array<'py> {
+    /// Reads what is called `name` in errors.
+    ///
+    /// # Errors
+    /// `TypeError` if it is no array or holds other numbers, `ValueError` if it is not in the processor's memory or has
+    /// negative strides.
+    pub fn read(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Some(shown) = Shown::of(object)? {
+            return Self::from_interface(name, object, shown);
+        }
+        if let Some(exported) = Exported::of(object)? {
+            return Self::from_dlpack(name, object, exported);
+        }
+        let given = object.get_type().fully_qualified_name()?;
+        Err(PyTypeError::new_err(format!("{name} is a {given}: expected a numpy array or a CPU tensor")))
+    }
+
+    fn from_interface(name: &str, object: &Bound<'py, PyAny>, shown: Shown<'py>) -> PyResult<Self> {
+        let kind = match shown.dtype() {
+            Some((b'f', 4)) => Kind::F32,
+            Some((b'f', 2)) => Kind::F16,
+            Some((b'i', 8)) => Kind::I64,
+            Some((b'b', 1)) => Kind::Bool,
+            // The interface has no letter for bfloat16: to it, this is two bytes of anything.
+            Some((b'V', 2)) if type_of(object) == "bfloat16" => Kind::BF16,
+            _ => return Err(wrong_type(name, object)),
+        };
+        let (shape, size) = (shown.shape(), kind.size() as isize);
+        if shape.iter().zip(shown.strides()).any(|(&n, stride)| n > 1 && stride % size != 0) {
+            return Err(PyValueError::new_err(format!("{name} lies between numbers: call {name}.copy()")));
+        }
+        let strides = shown.strides().iter().map(|stride| stride / size).collect();
+        Self::new(name, shown.data(), kind, shape.to_vec(), strides, Owner::Shown { _shown: shown })
+    }
+
+    fn from_dlpack(name: &str, object: &Bound<'py, PyAny>, exported: Exported<'py>) -> PyResult<Self> {
+        // The processor's memory: plain, or pinned for CUDA or ROCm.
+        if ![1, 3, 11].contains(&exported.device()) {
+            let device = object.getattr("device").map_or_else(|_| "another device".into(), |device| device.to_string());
+            return Err(PyValueError::new_err(format!("{name} is on {device}: call {name}.cpu()")));
+        }
+        let kind = match exported.dtype() {
+            (2, 32, 1) => Kind::F32,
+            (2, 16, 1) => Kind::F16,
+            (4, 16, 1) => Kind::BF16,
+            (0, 64, 1) => Kind::I64,
+            (6, 8, 1) => Kind::Bool,
+            _ => return Err(wrong_type(name, object)),
+        };
+        let shape: Vec<isize> = exported.shape().iter().map(|&n| n as isize).collect();
+        let strides = exported.strides();
+        let strides =
+            strides.map_or_else(|| contiguous(&shape), |strides| strides.iter().map(|&n| n as isize).collect());
+        Self::new(name, exported.data(), kind, shape, strides, Owner::Exported { _exported: exported })
+    }
+
+    fn new(
+        name: &str,
+        data: *const c_void,
+        kind: Kind,
+        shape: Vec<isize>,
+        strides: Vec<isize>,
+        owner: Owner<'py>,
+    ) -> PyResult<Self> {
+        let error = |what: String| Err(PyValueError::new_err(format!("{name} {what}")));
+        if strides.len() != shape.len() {
+            return error(format!("has {} axes and {} strides", shape.len(), strides.len()));
+        }
+        let Ok(shape) = shape.iter().map(|&n| usize::try_from(n)).collect::<Result<Vec<_>, _>>() else {
+            return error(format!("has the shape {shape:?}: expected no negative axis"));
+        };
+        let empty = shape.contains(&0);
+        let mut span = Some(usize::from(!empty));
+        let mut positive = Vec::with_capacity(shape.len());
+        for (&n, stride) in shape.iter().zip(strides) {
+            // Nobody steps along an axis of one: its stride may be anything.
+            let stride = if n > 1 && !empty { stride } else { 0 };
+            let Ok(stride) = usize::try_from(stride) else {
+                return error(format!("has negative strides: call {name}.copy()"));
+            };
+            span = span.and_then(|span| span.checked_add(n.saturating_sub(1).checked_mul(stride)?));
+            positive.push(stride);
+        }
+        let Some(span) = span.filter(|span| span.checked_mul(kind.size()).is_some_and(|n| n <= isize::MAX as usize))
+        else {
+            return error(format!("of shape {shape:?} is larger than memory"));
+        };
+        if span > 0 && data.is_null() {
+            return error("has no memory, as tensors that are only traced: give it numbers".into());
+        }
+        if span > 0 && !(data as usize).is_multiple_of(kind.size()) {
+            return error(format!("is not aligned to its numbers: call {name}.copy()"));
+        }
+        Ok(Self { name: name.into(), data, kind, shape, strides: positive, span, _owner: owner })
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements from the first to the last, with whatever lies between them.
+    ///
+    /// `T` must be of the kind's size, and any bits must be a `T`.
+    fn elements<T>(&self) -> &[T] {
+        assert_eq!(size_of::<T>(), self.kind.size());
+        if self.span == 0 {
+            return &[];
+        }
+        // SAFETY: the owner keeps this many elements alive, and they are aligned and inside one allocation.
+        unsafe { std::slice::from_raw_parts(self.data.cast(), self.span) }
+    }
+
+    /// The elements, to be written; of a new array only, of which nobody else has heard.
+    pub(crate) fn elements_mut<T>(&mut self) -> &mut [T] {
+        assert_eq!(size_of::<T>(), self.kind.size());
+        if self.span == 0 {
+            return &mut [];
+        }
+        // SAFETY: as for `elements`; the caller has just had the memory made.
+        unsafe { std::slice::from_raw_parts_mut(self.data.cast_mut().cast(), self.span) }
+    }
+
+    /// The array as the kernel sees it, `[batch, head, position, feature]`.
+    ///
+    /// # Errors
+    /// `ValueError` if it has not four axes, `TypeError` if its numbers are not floating.
+    pub fn view(&self) -> PyResult<View<'_>> {
+        let name = &self.name;
+        let (Ok(shape), Ok(strides)) = (self.shape[..].try_into(), self.strides[..].try_into()) else {
+            let given = format!("{name} is {}-dimensional, {:?}", self.shape.len(), self.shape);
+            let hint = match self.shape.len() {
+                2 => format!("; of one head: {name}[None, None]"),
+                3 => format!("; of one batch: {name}[None], of one head: {name}[:, None]"),
+                _ => String::new(),
+            };
+            return Err(PyValueError::new_err(format!("{given}: expected [batch, head, position, feature]{hint}")));
+        };
+        match self.kind {
+            Kind::F32 => View::strided(self.elements::<f32>(), shape, strides),
+            Kind::F16 => View::strided(self.elements::<f16>(), shape, strides),
+            Kind::BF16 => View::strided(self.elements::<bf16>(), shape, strides),
+            Kind::I64 | Kind::Bool => return Err(self.not_floats()),
+        }
+        .map_err(crate::refused)
+    }
+
+    /// The numbers in order, as `f32`; borrowed if they lie so.
+    ///
+    /// # Errors
+    /// `TypeError` if they are not floating.
+    pub fn numbers(&self) -> PyResult<Cow<'_, [f32]>> {
+        let mut expected = 1;
+        let plain = self.shape.iter().zip(&self.strides).rev().all(|(&n, &stride)| {
+            let here = expected;
+            expected *= n;
+            n == 1 || stride == here
+        });
+        match self.kind {
+            Kind::F32 if plain || self.span == 0 => Ok(Cow::Borrowed(self.elements())),
+            Kind::F32 => Ok(Cow::Owned(self.gather(|x: f32| x))),
+            Kind::F16 => Ok(Cow::Owned(self.gather(f16::to_f32))),
+            Kind::BF16 => Ok(Cow::Owned(self.gather(bf16::to_f32))),
+            Kind::I64 | Kind::Bool => Err(self.not_floats()),
+        }
+    }
+
+    /// The booleans in order.
+    ///
+    /// # Errors
+    /// `TypeError` if it holds something else.
+    pub fn booleans(&self) -> PyResult<Vec<bool>> {
+        if self.kind != Kind::Bool {
+            let name = &self.name;
+            return Err(PyTypeError::new_err(format!("{name} has no booleans: compare it, as in {name} != 0")));
+        }
+        Ok(self.gather(|byte: u8| byte != 0))
+    }
+
+    fn gather<T: Copy, R>(&self, f: impl Fn(T) -> R + Copy) -> Vec<R> {
+        fn axis<T: Copy, R>(
+            data: &[T],
+            shape: &[usize],
+            strides: &[usize],
+            f: impl Fn(T) -> R + Copy,
+            to: &mut Vec<R>,
+        ) {
+            match (shape, strides) {
+                ([n, shape @ ..], [stride, strides @ ..]) => {
+                    for i in 0..*n {
+                        axis(&data[i * stride..], shape, strides, f, to);
+                    }
+                }
+                _ => to.push(f(data[0])),
+            }
+        }
+        let mut gathered = Vec::new();
+        if self.span > 0 {
+            gathered.reserve(self.shape.iter().product());
+            axis(self.elements(), &self.shape, &self.strides, f, &mut gathered);
+        }
+        gathered
+    }
+
+    fn not_floats(&self) -> PyErr {
+        let name = &self.name;
+        let given = if self.kind == Kind::Bool { "booleans" } else { "whole numbers" };
+        PyTypeError::new_err(format!("{name} has {given}: expected float32, float16 or bfloat16"))
+    }
+}
+
+/// The strides of an array without gaps.
+fn contiguous(shape: &[isize]) -> Vec<isize> {
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = isize::saturating_mul(strides[axis], shape[axis]);
+    }
+    strides
+}
+
+/// The name of an object's `dtype`, without its library.
+fn type_of(object: &Bound<PyAny>) -> String {
+    let name = object.getattr("dtype").map_or_else(|_| "of another type".into(), |dtype| dtype.to_string());
+    name.rsplit('.').next().unwrap_or_default().into()
+}
+
+fn wrong_type(name: &str, object: &Bound<PyAny>) -> PyErr {
+    let cast = if object.hasattr("astype").unwrap_or(false) { "astype(\"float32\")" } else { "float()" };
+    let given = type_of(object);
+    PyTypeError::new_err(format!("{name} is {given}: expected float32, float16 or bfloat16; call {name}.{cast}"))
+}

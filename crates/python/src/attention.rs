@@ -1,0 +1,220 @@
+//! Attention put together from handles, and run.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use regard_kernel as kernel;
+use regard_kernel::View;
+
+use crate::arrays::Array;
+use crate::nouns::{Bias, Mask, Normalizer, Score};
+use crate::probes::Probe;
+use crate::results::Fresh;
+use crate::threads;
+
+/// A score, and what is done to it on the way to weights.
+#[pyclass(frozen, module = "regard._regard")]
+pub struct Attention(kernel::Attention);
+
+/// What a score, biases and a normalizer learn.
+type Parameters<'py> = (Option<Bound<'py, PyAny>>, Vec<Option<Bound<'py, PyAny>>>, Option<Bound<'py, PyAny>>);
+
+/// `(query, key, value, score, biases, normalizer)`.
+type Gradients<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyAny>>,
+    Vec<Option<Bound<'py, PyAny>>>,
+    Option<Bound<'py, PyAny>>,
+);
+
+#[pymethods]
+impl Attention {
+    #[new]
+    fn new(
+        score: Option<&Bound<Score>>,
+        mask: Option<&Bound<Mask>>,
+        biases: Vec<Bound<Bias>>,
+        normalizer: Option<&Bound<Normalizer>>,
+        dropout: Option<(f32, u64)>,
+    ) -> PyResult<Self> {
+        let mut attention =
+            score.map_or_else(kernel::Attention::default, |it| kernel::Attention::new(it.get().0.clone()));
+        if let Some(mask) = mask {
+            attention = attention.mask(mask.get().0.clone());
+        }
+        for bias in biases {
+            attention = attention.bias(bias.get().0.clone());
+        }
+        if let Some(normalizer) = normalizer {
+            attention = attention.normalizer(normalizer.get().0.clone());
+        }
+        if let Some((probability, seed)) = dropout {
+            attention = attention.dropout(probability, seed).map_err(crate::refused)?;
+        }
+        Ok(Self(attention))
+    }
+
+    /// `(context, lse)`: the context in the queries' type, the row's log-sum-exp in `float32`.
+    pub fn forward<'py>(
+        &self,
+        query: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (k, v) = (Array::read("key", key)?, Array::read("value", value)?);
+        self.attend(query, &k.view()?, &v.view()?)
+    }
+
+    /// Gradients of everything, each like what it is the gradient of; `parameters` are the arrays that the score, the
+    /// biases and the normalizer were made from, if they learn.
+    #[expect(clippy::too_many_arguments)]
+    fn backward<'py>(
+        &self,
+        query: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        lse: &Bound<'py, PyAny>,
+        gradient: &Bound<'py, PyAny>,
+        parameters: Parameters<'py>,
+    ) -> PyResult<Gradients<'py>> {
+        let py = query.py();
+        let arrays = [Array::read("query", query)?, Array::read("key", key)?, Array::read("value", value)?];
+        let [q, k, v] = [arrays[0].view()?, arrays[1].view()?, arrays[2].view()?];
+        let [context, lse, gradient] =
+            [Array::read("context", context)?, Array::read("lse", lse)?, Array::read("gradient", gradient)?];
+        let [batch, heads, queries, _] = fits(&self.0, &q, &k, Some(&v))?;
+        let out = [batch, heads, queries, v.shape()[3]];
+        same_shape("context", context.shape(), &out)?;
+        same_shape("gradient", gradient.shape(), &out)?;
+        same_shape("lse", lse.shape(), &out[..3])?;
+        let (context, lse, gradient) = (context.numbers()?, lse.numbers()?, gradient.view()?);
+        let gradients = threads::run(py, f64::INFINITY, || self.0.backward(&q, &k, &v, &context, &lse, &gradient))?;
+        let gradients = gradients.map_err(crate::refused)?;
+        let give = |like: &Bound<'py, PyAny>, array: &Array, numbers: &[f32]| {
+            Ok::<_, PyErr>(Fresh::like(like, array.shape())?.write(numbers))
+        };
+        let learned = |like: Option<&Bound<'py, PyAny>>, numbers: &[f32]| {
+            like.map(|like| give(like, &Array::read("parameter", like)?, numbers)).transpose()
+        };
+        let (score, biases, normalizer) = parameters;
+        Ok((
+            give(query, &arrays[0], &gradients.queries)?,
+            give(key, &arrays[1], &gradients.keys)?,
+            give(value, &arrays[2], &gradients.values)?,
+            learned(score.as_ref(), &gradients.score)?,
+            biases
+                .iter()
+                .zip(&gradients.biases)
+                .map(|(like, numbers)| learned(like.as_ref(), numbers))
+                .collect::<PyResult<_>>()?,
+            learned(normalizer.as_ref(), &gradients.normalizer)?,
+        ))
+    }
+
+    /// What each probe has seen, as [`Probe`] says.
+    fn observe<'py>(
+        &self,
+        query: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        lse: &Bound<'py, PyAny>,
+        probes: Vec<Bound<'py, Probe>>,
+    ) -> PyResult<Vec<Vec<Bound<'py, PyAny>>>> {
+        let (q, k, lse) = (Array::read("query", query)?, Array::read("key", key)?, Array::read("lse", lse)?);
+        let (q, k) = (q.view()?, k.view()?);
+        let [batch, heads, queries, _] = fits(&self.0, &q, &k, None)?;
+        same_shape("lse", lse.shape(), &[batch, heads, queries])?;
+        let lse = lse.numbers()?;
+        let mut running = probes.iter().map(|probe| probe.get().start()).collect::<PyResult<Vec<_>>>()?;
+        threads::run(query.py(), work(&q, &k), || {
+            let mut probes = running.iter_mut().map(|probe| probe.kernel()).collect::<Vec<_>>();
+            self.0.observe(&q, &k, &lse, &mut probes)
+        })?
+        .map_err(crate::refused)?;
+        running.iter().map(|probe| probe.results(query, [batch, heads, queries, k.shape()[2]])).collect()
+    }
+}
+
+impl Attention {
+    /// Attends with keys and values from wherever.
+    pub fn attend<'py>(
+        &self,
+        query: &Bound<'py, PyAny>,
+        k: &View,
+        v: &View,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let py = query.py();
+        let array = Array::read("query", query)?;
+        let q = array.view()?;
+        let [batch, heads, queries, _] = fits(&self.0, &q, k, Some(v))?;
+        let shape = [batch, heads, queries, v.shape()[3]];
+        let mut context = Fresh::like(query, &shape)?;
+        let mut lse = Fresh::typed(query, "float32", &shape[..3])?;
+        let into = lse.numbers_mut().unwrap_or_default();
+        let work = work(&q, k);
+        let context = if let Some(context_into) = context.numbers_mut() {
+            threads::run(py, work, || self.0.forward_into(&q, k, v, context_into, into))?.map_err(crate::refused)?;
+            context.done()
+        } else {
+            let output = threads::run(py, work, || self.0.forward(&q, k, v))?.map_err(crate::refused)?;
+            into.copy_from_slice(&output.lse);
+            context.write(&output.context)
+        };
+        Ok((context, lse.done()))
+    }
+}
+
+/// The shape of an array `[batch, head, position, feature]`.
+#[pyfunction]
+pub fn shape(name: &str, array: &Bound<PyAny>) -> PyResult<[usize; 4]> {
+    Ok(Array::read(name, array)?.view()?.shape())
+}
+
+/// Multiplications and additions of the product of queries and keys, and of weights and values.
+fn work(q: &View, k: &View) -> f64 {
+    let [batch, heads, queries, width] = q.shape();
+    2.0 * [batch, heads, queries, k.shape()[2], width.max(8)].iter().map(|&n| n as f64).product::<f64>()
+}
+
+/// The shape of the queries, if all fits together.
+fn fits(attention: &kernel::Attention, q: &View, k: &View, v: Option<&View>) -> PyResult<[usize; 4]> {
+    let ([batch, heads, queries, width], [key_batch, key_heads, keys, key_width]) = (q.shape(), k.shape());
+    let differ = |name: &str, what: &str, given, other: &str, expected| {
+        Err(PyValueError::new_err(format!("{name} has {given} {what}, {other} {expected}")))
+    };
+    if key_batch != batch {
+        return differ("key", "batches", key_batch, "query", batch);
+    }
+    if heads != 0 && (key_heads == 0 || heads % key_heads != 0) {
+        let given = format!("key has {key_heads} heads, query {heads}");
+        return Err(PyValueError::new_err(format!(
+            "{given}: expected a divisor, so that each serves some query heads"
+        )));
+    }
+    let [value_batch, value_heads, positions, value_width] = v.map_or([key_batch, key_heads, keys, 0], View::shape);
+    if value_batch != batch {
+        return differ("value", "batches", value_batch, "query", batch);
+    }
+    if value_heads != key_heads {
+        return differ("value", "heads", value_heads, "key", key_heads);
+    }
+    if positions != keys {
+        return differ("value", "positions", positions, "key", keys);
+    }
+    let fits = attention.fits(q.shape(), k.shape(), [value_batch, value_heads, positions, value_width]);
+    match fits {
+        Err(error) if error.argument == "keys" && key_width != width => {
+            differ("key", "features", key_width, "query", width)
+        }
+        Err(error) => Err(crate::refused(error)),
+        Ok(()) => Ok([batch, heads, queries, width]),
+    }
+}
+
+fn same_shape(name: &str, given: &[usize], expected: &[usize]) -> PyResult<()> {
+    if given == expected {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("{name} has the shape {given:?}: expected {expected:?}")))
+}
