@@ -8,8 +8,7 @@ use rayon::ThreadPoolBuilder;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
     Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, DenseMask, Dot, Entmax15, Gradients,
-    KeyValueCache, Mask, Output, Padding, RelativeBuckets, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, View,
-    Window,
+    KeyValueCache, Mask, Output, Padding, RelativeBuckets, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, View, Window,
 };
 
 const LENGTHS: [usize; 9] = [0, 1, 15, 16, 17, 63, 64, 65, 129];
