@@ -329,7 +329,8 @@ fn go_on(
     let [train, dev] = data;
     let batching = batching(&run.training);
     let metrics = truncated_metrics(&out.join("metrics.jsonl"), position.step)?;
-    let mut session = Session { out, run, tokenizer, batching, pairs, train, dev, shards: Shards::new(run.training.shards)? };
+    let mut session =
+        Session { out, run, tokenizer, batching, pairs, train, dev, shards: Shards::new(run.training.shards)? };
     with_network!(network, model => session.train(&model, adam, position, metrics, stop, observe))
 }
 
