@@ -183,7 +183,7 @@ fn extreme_logits() {
         let width = input.width;
         let best = seed as usize * 17 % 200 * width;
         for row in input.q.chunks_mut(width) {
-            row.iter_mut().for_each(|x| *x = 5.0 + *x);
+            row.iter_mut().for_each(|x| *x += 5.0);
         }
         input.k[best..best + width].fill(2.0);
     });
