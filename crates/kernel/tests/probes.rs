@@ -3,8 +3,38 @@
 mod oracle;
 
 use oracle::*;
-use regard_kernel::probe::{Entropy, Pyramid, Received, TopKeys, Weights};
-use regard_kernel::{Attention, Causal};
+use regard_kernel::probe::{Entropy, Pyramid, Received, Stage, TopKeys, Weights};
+use regard_kernel::{Alibi, Attention, Causal, Dot, Probe, SoftCap};
+
+#[test]
+fn a_part_of_a_map_is_that_part_of_the_whole() {
+    let (q_shape, k_shape) = ([2, 2, 150, 6], [2, 1, 200, 6]);
+    let (q, k) = (numbers(1, size(q_shape)), numbers(2, size(k_shape)));
+    let (q, k) = (view(&q, q_shape), view(&k, k_shape));
+    let attention = Attention::default().mask(Causal::default()).bias(Alibi::new(2));
+    let lse = attention.forward(&q, &k, &k).unwrap().lse;
+    let mut whole = Weights::new();
+    attention.observe(&q, &k, &lse, &mut [&mut whole]).unwrap();
+    for (queries, keys) in [(0..150, 0..200), (3..4, 50..51), (60..133, 7..199), (20..20, 1..5), (149..150, 200..200)] {
+        let (mut part, mut top) = (Weights::new(), TopKeys::new(1));
+        let probes: &mut [&mut dyn Probe] = &mut [&mut part, &mut top];
+        attention.observe_within(&q, &k, &lse, [queries.clone(), keys.clone()], probes).unwrap();
+        let expected: Vec<f32> = (0..4 * 150)
+            .filter(|row| queries.contains(&(row % 150)))
+            .flat_map(|row| whole.values()[row * 200..][keys.clone()].to_vec())
+            .collect();
+        assert_eq!(part.values(), expected);
+        if let Some(best) = top.get(1, 1, 0).first() {
+            let row = &whole.values()[(3 * 150 + queries.start) * 200..][keys];
+            assert_eq!(row[best.key], row.iter().copied().fold(0.0, f32::max));
+        }
+    }
+    let mut probe = Weights::new();
+    for (queries, keys) in [(0..151, 0..1), (0..1, 201..201)] {
+        let error = attention.observe_within(&q, &k, &lse, [queries, keys], &mut [&mut probe]).unwrap_err();
+        assert!(error.to_string().contains("a range within"), "{error}");
+    }
+}
 
 #[test]
 fn probes_agree_with_the_weights() {
@@ -57,4 +87,35 @@ fn probes_agree_with_the_weights() {
             }
         }
     }
+}
+
+#[test]
+fn every_stage_on_the_way_to_a_weight() {
+    let shape = [1, 2, 70, 6];
+    let (q, k) = (numbers(1, size(shape)), numbers(2, size(shape)));
+    let (qs, ks) = (view(&q, shape), view(&k, shape));
+    let attention = Attention::new(Dot).bias(SoftCap::new(2.0).unwrap()).bias(Alibi::new(2)).mask(Causal::default());
+    let lse = attention.forward(&qs, &ks, &ks).unwrap().lse;
+    let stages = [0, 1, 2].map(|biases| Stage::Scores { biases });
+    let mut probes = [stages[0], stages[1], stages[2], Stage::Masked, Stage::Weights].map(|s| Weights::new().at(s));
+    let [raw, capped, biased, masked, weights] = &mut probes;
+    attention.observe(&qs, &ks, &lse, &mut [raw, weights, capped, masked, biased]).unwrap();
+    let close = |a: f32, b: f64| assert!((f64::from(a) - b).abs() < 1e-5, "{a} is not {b}");
+    for place in 0..2 * 70 * 70 {
+        let (head, i, j) = (place / 4900, place / 70 % 70, place % 70);
+        let [raw, capped, biased, masked, weight] = probes.each_ref().map(|probe| probe.values()[place]);
+        let row = |x: &[f32], position: usize| wide(&x[(head * 70 + position) * 6..][..6]);
+        close(raw, dot(&row(&q, i), &row(&k, j)));
+        close(capped, 2.0 * (f64::from(raw) / 2.0).tanh());
+        let slope = if head == 0 { 1.0 / 16.0 } else { 1.0 / 256.0 };
+        close(biased, f64::from(capped) - slope * (i as f64 - j as f64).abs());
+        if j > i {
+            assert_eq!((masked, weight), (f32::NEG_INFINITY, 0.0));
+        } else {
+            close(masked, f64::from(biased));
+            close(weight, f64::from(masked - lse[head * 70 + i]).exp());
+        }
+    }
+    let error = attention.observe(&qs, &ks, &lse, &mut [&mut Weights::new().at(Stage::Scores { biases: 3 })]);
+    assert_eq!(error.unwrap_err().to_string(), "biases of the scores to observe: 3 given, at most 2 expected");
 }

@@ -37,6 +37,18 @@ class Weights(Probe):
 
 
 @dataclass
+class Scores(Probe):
+    """What the weights are made of: the scores after the first ``biases`` of the biases (0: what the score alone gives), or
+    after all biases and the mask, −inf where hidden; ``values`` ``[batch, head, query, key]``, up to 2²⁸ numbers."""
+
+    biases: int | None = None
+    values: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def _start(self) -> _regard.Probe:
+        return _regard.Probe.scores(None if self.biases is None else count("biases", self.biases))
+
+
+@dataclass
 class Entropy(Probe):
     """The entropy of each row in nats, ``values`` ``[batch, head, query]``: 0 where a query looks at one key, ln n
     where it looks at n alike."""
