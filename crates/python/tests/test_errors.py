@@ -201,3 +201,19 @@ def test_observe():
     lse = numpy.zeros((1, 1, 1 << 20), F)
     with pytest.raises(ValueError, match="a pyramid shows larger maps"):
         regard.observe(long, long, lse, [regard.Weights()])
+
+
+def test_views_larger_than_memory():
+    one, many = ones(1, 1, 1, 8), numpy.broadcast_to(ones(1, 1, 1, 8), (1, 1, 1 << 46, 8))
+    lse, many_lse = ones(1, 1, 1), numpy.broadcast_to(ones(1, 1, 1), (1, 1, 1 << 46))
+    for call in [
+        lambda: regard.attention(many, one, one),
+        lambda: regard.attention_backward(many, one, one, many, many_lse, many),
+        lambda: regard.attention_backward(one, many, many, one, lse, one),
+        lambda: regard.observe(many, one, many_lse, [regard.Entropy()]),
+        lambda: regard.observe(one, many, lse, [regard.Received()]),
+        lambda: regard.KeyMask(numpy.broadcast_to(ones(1, dtype=bool), 1 << 50)),
+        lambda: regard.DenseBias(numpy.broadcast_to(ones(1), 1 << 50)),
+    ]:
+        with pytest.raises((MemoryError, ValueError)):
+            call()
