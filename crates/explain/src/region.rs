@@ -67,9 +67,21 @@ impl Trace {
     /// # Errors
     /// As [`Trace::region`].
     pub fn shrunk(&self, pixels: usize) -> Result<Trace> {
-        if self.axes().iter().all(|axis| axis.tokens.len() <= pixels) {
-            return Ok(self.clone());
+        self.shrunk_sites(0..self.sites().len(), pixels)
+    }
+
+    /// As [`shrunk`](Trace::shrunk), with one of the sites alone.
+    ///
+    /// # Errors
+    /// As [`Trace::region`].
+    pub fn shrunk_site(&self, site: usize, pixels: usize) -> Result<Trace> {
+        if site >= self.sites().len() {
+            return Err(Error::NoSuchSite { site, sites: self.sites().len() });
         }
+        self.shrunk_sites(site..site + 1, pixels)
+    }
+
+    fn shrunk_sites(&self, sites: Range<usize>, pixels: usize) -> Result<Trace> {
         let mut trace = Trace::new(self.title.clone(), self.model.clone());
         for axis in self.axes() {
             let (length, shown) = (axis.tokens.len(), axis.tokens.len().min(pixels));
@@ -81,8 +93,14 @@ impl Trace {
             };
             trace.add_axis(name, tokens);
         }
-        for (index, site) in self.sites().iter().enumerate() {
-            let within = || [0..self.queries(site).len(), 0..self.keys(site).len()];
+        for index in sites {
+            let site = &self.sites()[index];
+            let [queries, keys] = [self.queries(site).len(), self.keys(site).len()];
+            if queries <= pixels && keys <= pixels {
+                trace.add_site(site.clone())?;
+                continue;
+            }
+            let within = || [0..queries, 0..keys];
             let mut weights = Vec::new();
             for head in 0..site.heads {
                 weights.extend(self.region(index, Head::One(head), within(), pixels)?.max.weights);

@@ -115,26 +115,32 @@ impl Attention {
         ))
     }
 
-    /// What each probe has seen, as [`Probe`] says.
+    /// What each probe has seen, as [`Probe`] says, of some queries and keys: each is the first and past the last, or none
+    /// for all.
     fn observe<'py>(
         &self,
         query: &Bound<'py, PyAny>,
         key: &Bound<'py, PyAny>,
         lse: &Bound<'py, PyAny>,
         probes: Vec<Bound<'py, Probe>>,
+        within: [Option<(usize, usize)>; 2],
     ) -> PyResult<Vec<Vec<Bound<'py, PyAny>>>> {
         let (q, k, lse) = (Array::read("query", query)?, Array::read("key", key)?, Array::read("lse", lse)?);
         let (q, k) = (q.view()?, k.view()?);
         let [batch, heads, queries, _] = fits(&self.0, &q, &k, None)?;
         same_shape("lse", lse.shape(), &[batch, heads, queries])?;
         let lse = lse.numbers()?;
+        let [rows, columns] = within;
+        let rows = rows.map_or(0..queries, |(first, end)| first..end);
+        let columns = columns.map_or(0..k.shape()[2], |(first, end)| first..end);
+        let seen = [batch, heads, rows.len(), columns.len()];
         let mut running = probes.iter().map(|probe| probe.get().start()).collect::<PyResult<Vec<_>>>()?;
         threads::run(query.py(), work(&q, &k), || {
             let mut probes = running.iter_mut().map(|probe| probe.kernel()).collect::<Vec<_>>();
-            self.0.observe(&q, &k, &lse, &mut probes)
+            self.0.observe_within(&q, &k, &lse, [rows, columns], &mut probes)
         })?
         .map_err(crate::refused)?;
-        running.iter().map(|probe| probe.results(query, [batch, heads, queries, k.shape()[2]])).collect()
+        running.iter().map(|probe| probe.results(query, seen)).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 //! The nouns that people meet are dataclasses in `python/regard`. Each of them holds a handle from [`nouns`], which has
 //! the kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`],
 //! [`interface`] and [`dlpack`], the only files with `unsafe` code, and goes out through [`results`]; [`threads`] keeps
-//! the pool that the kernel works on, and [`modify`] lets the kernel call Python.
+//! the pool that the kernel works on, [`modify`] lets the kernel call Python, and [`trace`] is what files and pictures are
+//! made from.
 
 mod arrays;
 mod attention;
@@ -17,6 +18,7 @@ mod probes;
 mod results;
 mod rotary;
 mod threads;
+mod trace;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -44,4 +46,6 @@ mod _regard {
     use super::rotary::rotate;
     #[pymodule_export]
     use super::threads::{set_threads, threads};
+    #[pymodule_export]
+    use super::trace::Trace;
 }

@@ -23,6 +23,7 @@ from ._regard import set_threads, threads
 from .biases import Alibi, Bias, DenseBias, RelativeBuckets, SoftCap, bias
 from .cache import KeyValueCache
 from .linear import Remembered, linear_attention
+from .look import look
 from .masks import (
     Blocks,
     Causal,
@@ -43,6 +44,7 @@ from .operations import Attended, Dropout, Gradients, attention, attention_backw
 from .probes import Entropy, Probe, Pyramid, Received, Scores, TopKeys, Weights
 from .rotary import rotate
 from .scores import Additive, Bilinear, Cosine, Dot, ScaledDot, Score
+from .trace import Site, Trace
 
 __all__ = [
     "Additive",
@@ -80,17 +82,20 @@ __all__ = [
     "Score",
     "Scores",
     "Sigmoid",
+    "Site",
     "SoftCap",
     "Softmax",
     "Sparsemax",
     "TopK",
     "TopKeys",
+    "Trace",
     "Weights",
     "Window",
     "attention",
     "attention_backward",
     "bias",
     "linear_attention",
+    "look",
     "mask",
     "observe",
     "rotate",

@@ -135,6 +135,8 @@ def observe(
     mask: Mask | Any = None,
     bias: Bias | Any | Sequence[Bias | Any] = None,
     normalizer: Normalizer | None = None,
+    queries: range | None = None,
+    keys: range | None = None,
 ) -> Sequence[Probe]:
     """Shows the exact weights of an attention, a tile at a time, to every probe, in memory that grows with L and S and
     not with L·S. Dropout is not applied.
@@ -143,6 +145,8 @@ def observe(
         lse: As `attention` returned, ``[batch, head, L]``.
         probes: To be filled.
         query, key, score, mask, bias, normalizer: As in `attention`.
+        queries, keys: The part to be shown, as ``range(first, end)``; all unless given. To the probes the first of either
+            is number 0, and time follows the size of the part.
 
     Returns:
         The probes.
@@ -151,9 +155,16 @@ def observe(
         TypeError, ValueError: As `attention`.
     """
     made = _attention(query, key, score, mask, _biases(bias), normalizer, None)
-    for probe, results in zip(probes, made.observe(query, key, lse, [probe._start() for probe in probes])):
+    within = (_part("queries", queries), _part("keys", keys))
+    for probe, results in zip(probes, made.observe(query, key, lse, [probe._start() for probe in probes], within)):
         probe._fill(results)
     return probes
+
+
+def _part(name: str, part: range | None) -> tuple[int, int] | None:
+    if part is not None and (not isinstance(part, range) or part.step != 1 or part.start < 0 or part.stop < part.start):
+        raise ValueError(f"{name} is {part!r}: expected range(first, end)")
+    return None if part is None else (part.start, part.stop)
 
 
 def _attention(
