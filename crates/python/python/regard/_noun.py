@@ -26,15 +26,19 @@ class Noun:
         return self._handle
 
     def __post_init__(self) -> None:
-        # The noun is frozen, and this is no field of it. Settings that cannot be are refused here, when it is built.
-        object.__setattr__(self, "_handle", self._build())
+        """Settings that cannot be are refused here, when the noun is built."""
+        self._set("_handle", self._build())
+
+    def _set(self, name: str, value: Any) -> None:
+        """Sets what a frozen dataclass settles as it is built."""
+        object.__setattr__(self, name, value)
 
     def __getstate__(self) -> tuple:
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def __setstate__(self, state: tuple) -> None:
         for field, value in zip(fields(self), state):
-            object.__setattr__(self, field.name, value)
+            self._set(field.name, value)
         self.__post_init__()
 
 
@@ -77,11 +81,7 @@ def counts(name: str, numbers: Iterable[Any]) -> tuple[int, ...]:
 
 
 def describe(noun: Any) -> str:
-    """The representation of a noun, with arrays by their shapes."""
-    parts = []
-    for field in fields(noun):
-        value = getattr(noun, field.name)
-        if value != field.default if not hasattr(value, "shape") else True:
-            text = f"<{list(value.shape)}>" if hasattr(value, "shape") else repr(value)
-            parts.append(f"{field.name}={text}")
+    """The representation of a noun that holds arrays: these by their shapes."""
+    values = ((field.name, getattr(noun, field.name)) for field in fields(noun))
+    parts = (f"{name}={list(value.shape) if hasattr(value, 'shape') else value!r}" for name, value in values)
     return f"{type(noun).__name__}({', '.join(parts)})"

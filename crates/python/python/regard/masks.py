@@ -140,7 +140,8 @@ class Global(Mask):
     def _build(self) -> _regard.Mask:
         positions = self.positions.tolist() if hasattr(self.positions, "tolist") else list(self.positions)
         batches = positions if positions and hasattr(positions[0], "__iter__") else [positions]
-        return _regard.Mask.global_([list(counts("positions", batch)) for batch in batches], self.corner)
+        self._set("positions", tuple(counts("positions", batch) for batch in batches))
+        return _regard.Mask.global_(self.positions, self.corner)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ class Padding(Mask):
     lengths: Sequence[int]
 
     def _build(self) -> _regard.Mask:
-        return _regard.Mask.padding(list(counts("lengths", self.lengths)))
+        self._set("lengths", counts("lengths", self.lengths))
+        return _regard.Mask.padding(self.lengths)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class Prefix(Mask):
     lengths: Sequence[int]
 
     def _build(self) -> _regard.Mask:
-        return _regard.Mask.prefix(list(counts("lengths", self.lengths)))
+        self._set("lengths", counts("lengths", self.lengths))
+        return _regard.Mask.prefix(self.lengths)
 
 
 @dataclass(frozen=True)
@@ -175,8 +178,9 @@ class Documents(Mask):
     keys: Sequence[int] | None = None
 
     def _build(self) -> _regard.Mask:
-        keys = self.queries if self.keys is None else self.keys
-        return _regard.Mask.documents(list(counts("queries", self.queries)), list(counts("keys", keys)))
+        self._set("queries", counts("queries", self.queries))
+        self._set("keys", self.queries if self.keys is None else counts("keys", self.keys))
+        return _regard.Mask.documents(self.queries, self.keys)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
