@@ -1,5 +1,6 @@
 //! The attention that a caller puts together and runs.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::bias::Bias;
@@ -12,7 +13,7 @@ use crate::problem::Problem;
 use crate::score::{ScaledDot, Score};
 use crate::shape::Shape;
 use crate::view::View;
-use crate::{Result, backward, decode, forward, probe};
+use crate::{Error, Result, backward, decode, forward, probe};
 
 /// So few queries are attended with as when decoding: they would leave most lanes of a tile empty.
 const FEW: usize = 4;
@@ -163,7 +164,7 @@ impl Attention {
         let expected = [batch, heads, queries, value_width];
         if grad_context.shape() != expected {
             let given = format!("{:?}", grad_context.shape());
-            return Err(crate::Error::new("gradient of the context", given, format!("{expected:?}")));
+            return Err(Error::new("gradient of the context", given, format!("{expected:?}")));
         }
         Ok(backward::run(&problem, v, context, lse, grad_context))
     }
@@ -174,9 +175,46 @@ impl Attention {
     /// # Errors
     /// If the shapes do not fit each other, a modifier or a probe.
     pub fn observe(&self, q: &View, k: &View, lse: &[f32], probes: &mut [&mut dyn Probe]) -> Result<()> {
+        self.observe_within(q, k, lse, [0..q.shape()[2], 0..k.shape()[2]], probes)
+    }
+
+    /// As [`observe`](Attention::observe), but shows some queries' weights on some keys only, as when a person looks at a
+    /// part of a long map from near. To the probes the first of either is number 0. Time follows the size of the part.
+    ///
+    /// ```
+    /// use regard_kernel::{Attention, View, probe::Weights};
+    ///
+    /// # fn main() -> regard_kernel::Result<()> {
+    /// let q = vec![0.0; 100 * 8];
+    /// let q = View::new(&q, [1, 1, 100, 8])?;
+    /// let lse = Attention::default().forward(&q, &q, &q)?.lse;
+    /// let mut weights = Weights::new();
+    /// Attention::default().observe_within(&q, &q, &lse, [7..8, 90..92], &mut [&mut weights])?;
+    /// assert_eq!(weights.values(), [0.01, 0.01]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`observe`](Attention::observe), and if there are no such queries or keys.
+    pub fn observe_within(
+        &self,
+        q: &View,
+        k: &View,
+        lse: &[f32],
+        within: [Range<usize>; 2],
+        probes: &mut [&mut dyn Probe],
+    ) -> Result<()> {
         let problem = Problem::new(self, q, k)?;
         check_len("lse", lse.len(), problem.size(1))?;
-        probe::run(&problem, lse, probes)
+        for (what, part, all) in
+            [("queries", &within[0], problem.shape.queries), ("keys", &within[1], problem.shape.keys)]
+        {
+            if part.start > part.end || part.end > all {
+                return Err(Error::new(what, format!("{part:?}"), format!("a range within 0..{all}")));
+            }
+        }
+        probe::run(&problem, lse, within, probes)
     }
 
     /// Whether queries, keys and values of these shapes can be attended with, which [`forward`](Attention::forward) would

@@ -42,6 +42,11 @@ impl<'a> Scores<'a> {
         }
     }
 
+    /// The same numbers as a tile in another place.
+    pub(crate) fn renumbered(self, tile: &Tile) -> Self {
+        Self { queries: tile.queries.clone(), keys: tile.keys.clone(), ..self }
+    }
+
     /// The parts of the tile that have to be computed: ranges of lanes, with the keys (counted within the tile) that one of
     /// their queries sees. Together the lanes are all there are.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {

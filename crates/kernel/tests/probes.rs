@@ -4,7 +4,37 @@ mod oracle;
 
 use oracle::*;
 use regard_kernel::probe::{Entropy, Pyramid, Received, TopKeys, Weights};
-use regard_kernel::{Attention, Causal};
+use regard_kernel::{Alibi, Attention, Causal, Probe};
+
+#[test]
+fn a_part_of_a_map_is_that_part_of_the_whole() {
+    let (q_shape, k_shape) = ([2, 2, 150, 6], [2, 1, 200, 6]);
+    let (q, k) = (numbers(1, size(q_shape)), numbers(2, size(k_shape)));
+    let (q, k) = (view(&q, q_shape), view(&k, k_shape));
+    let attention = Attention::default().mask(Causal::default()).bias(Alibi::new(2));
+    let lse = attention.forward(&q, &k, &k).unwrap().lse;
+    let mut whole = Weights::new();
+    attention.observe(&q, &k, &lse, &mut [&mut whole]).unwrap();
+    for (queries, keys) in [(0..150, 0..200), (3..4, 50..51), (60..133, 7..199), (20..20, 1..5), (149..150, 200..200)] {
+        let (mut part, mut top) = (Weights::new(), TopKeys::new(1));
+        let probes: &mut [&mut dyn Probe] = &mut [&mut part, &mut top];
+        attention.observe_within(&q, &k, &lse, [queries.clone(), keys.clone()], probes).unwrap();
+        let expected: Vec<f32> = (0..4 * 150)
+            .filter(|row| queries.contains(&(row % 150)))
+            .flat_map(|row| whole.values()[row * 200..][keys.clone()].to_vec())
+            .collect();
+        assert_eq!(part.values(), expected);
+        if let Some(best) = top.get(1, 1, 0).first() {
+            let row = &whole.values()[(3 * 150 + queries.start) * 200..][keys];
+            assert_eq!(row[best.key], row.iter().copied().fold(0.0, f32::max));
+        }
+    }
+    let mut probe = Weights::new();
+    for (queries, keys) in [(0..151, 0..1), (0..1, 201..201)] {
+        let error = attention.observe_within(&q, &k, &lse, [queries, keys], &mut [&mut probe]).unwrap_err();
+        assert!(error.to_string().contains("a range within"), "{error}");
+    }
+}
 
 #[test]
 fn probes_agree_with_the_weights() {

@@ -1,20 +1,20 @@
 //! Arrays of other libraries, read where they lie.
 //!
-//! numpy (and whoever speaks its `__array_interface__`) and any library with DLPack, such as PyTorch. The first goes before
-//! the second because numpy exports no read-only array through DLPack before version 2.1.
+//! numpy through its array [interface](crate::interface), any other library, such as PyTorch, through
+//! [DLPack](crate::dlpack).
 //!
-//! As long as an [`Array`] lives, it holds a reference to the object, or to its DLPack capsule, and so the memory stays
-//! where it is. Nobody can keep another thread from writing to it in the meantime: then the numbers read are some of the old
+//! As long as an [`Array`] lives, it holds what the library exported, and so the memory stays where it is. Nobody can keep another thread from writing to it in the meantime: then the numbers read are some of the old
 //! and some of the new, as in numpy.
 
 use std::borrow::Cow;
 use std::ffi::c_void;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyDict};
 use regard_kernel::{View, bf16, f16};
+
+use crate::dlpack::Exported;
+use crate::interface::Shown;
 
 /// What an array holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,13 @@ pub struct Array<'py> {
     strides: Vec<usize>,
     /// From the first to the last element, both included.
     span: usize,
-    /// Whatever keeps the memory alive.
-    _owner: Bound<'py, PyAny>,
+    _owner: Owner<'py>,
+}
+
+/// Whatever keeps the memory alive.
+enum Owner<'py> {
+    Shown { _shown: Shown<'py> },
+    Exported { _exported: Exported<'py> },
 }
 
 impl<'py> Array<'py> {
@@ -57,65 +62,41 @@ impl<'py> Array<'py> {
     /// `TypeError` if it is no array or holds other numbers, `ValueError` if it is not in the processor's memory or has
     /// negative strides.
     pub fn read(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Some(interface) = object.getattr_opt(intern!(object.py(), "__array_interface__"))? {
-            return Self::from_interface(name, object, interface.cast::<PyDict>()?);
+        if let Some(shown) = Shown::of(object)? {
+            return Self::from_interface(name, object, shown);
         }
-        if object.hasattr(intern!(object.py(), "__dlpack_device__"))? {
-            return Self::from_dlpack(name, object);
+        if let Some(exported) = Exported::of(object)? {
+            return Self::from_dlpack(name, object, exported);
         }
         let given = object.get_type().fully_qualified_name()?;
         Err(PyTypeError::new_err(format!("{name} is a {given}: expected a numpy array or a CPU tensor")))
     }
 
-    fn from_interface(name: &str, object: &Bound<'py, PyAny>, interface: &Bound<'py, PyDict>) -> PyResult<Self> {
-        let entry = |key: &str| {
-            let missing = || PyTypeError::new_err(format!("{name}: its __array_interface__ has no {key:?}"));
-            interface.get_item(key)?.ok_or_else(missing)
-        };
-        let typestr: String = entry("typestr")?.extract()?;
-        // The standard has no letter for bfloat16: to it, this is two bytes of anything.
-        let opaque = || type_of(object) == "bfloat16";
-        let kind = match typestr.as_str() {
-            "<f4" if cfg!(target_endian = "little") => Kind::F32,
-            "<f2" if cfg!(target_endian = "little") => Kind::F16,
-            "<i8" if cfg!(target_endian = "little") => Kind::I64,
-            "<V2" | "|V2" if opaque() => Kind::BF16,
-            "|b1" => Kind::Bool,
+    fn from_interface(name: &str, object: &Bound<'py, PyAny>, shown: Shown<'py>) -> PyResult<Self> {
+        let kind = match shown.dtype() {
+            Some((b'f', 4)) => Kind::F32,
+            Some((b'f', 2)) => Kind::F16,
+            Some((b'i', 8)) => Kind::I64,
+            Some((b'b', 1)) => Kind::Bool,
+            // The interface has no letter for bfloat16: to it, this is two bytes of anything.
+            Some((b'V', 2)) if type_of(object) == "bfloat16" => Kind::BF16,
             _ => return Err(wrong_type(name, object)),
         };
-        let shape: Vec<usize> = entry("shape")?.extract()?;
-        let (data, _): (usize, bool) = entry("data")?.extract()?;
-        let strides = match interface.get_item("strides")? {
-            Some(strides) if !strides.is_none() => {
-                let strides: Vec<isize> = strides.extract()?;
-                let size = kind.size() as isize;
-                if shape.iter().zip(&strides).any(|(&n, stride)| n > 1 && stride % size != 0) {
-                    return Err(PyValueError::new_err(format!("{name} lies between numbers: call {name}.copy()")));
-                }
-                strides.iter().map(|stride| (stride / size) as i64).collect()
-            }
-            _ => contiguous(&shape),
-        };
-        Self::new(name, data as *const c_void, kind, shape, &strides, object.clone())
+        let (shape, size) = (shown.shape(), kind.size() as isize);
+        if shape.iter().zip(shown.strides()).any(|(&n, stride)| n > 1 && stride % size != 0) {
+            return Err(PyValueError::new_err(format!("{name} lies between numbers: call {name}.copy()")));
+        }
+        let strides = shown.strides().iter().map(|stride| stride / size).collect();
+        Self::new(name, shown.data(), kind, shape.to_vec(), strides, Owner::Shown { _shown: shown })
     }
 
-    fn from_dlpack(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let py = object.py();
-        let (device, _): (i32, i32) = object.call_method0(intern!(py, "__dlpack_device__"))?.extract()?;
+    fn from_dlpack(name: &str, object: &Bound<'py, PyAny>, exported: Exported<'py>) -> PyResult<Self> {
         // The processor's memory: plain, or pinned for CUDA or ROCm.
-        if ![1, 3, 11].contains(&device) {
+        if ![1, 3, 11].contains(&exported.device()) {
             let device = object.getattr("device").map_or_else(|_| "another device".into(), |device| device.to_string());
             return Err(PyValueError::new_err(format!("{name} is on {device}: call {name}.cpu()")));
         }
-        let recorded =
-            object.getattr_opt(intern!(py, "requires_grad"))?.is_some_and(|it| it.is_truthy().unwrap_or(false));
-        let exported = if recorded { &object.call_method0(intern!(py, "detach"))? } else { object };
-        // Its own destructor frees a capsule that nobody has consumed, so to keep it is to keep the memory.
-        let capsule = exported.call_method0(intern!(py, "__dlpack__"))?;
-        let pointer = capsule.cast::<PyCapsule>()?.pointer_checked(Some(c"dltensor"))?.cast::<DlTensor>();
-        // SAFETY: a capsule of this name holds a DLManagedTensor, whose first field is a DLTensor, until it is consumed.
-        let tensor = unsafe { pointer.as_ref() };
-        let kind = match (tensor.code, tensor.bits, tensor.lanes) {
+        let kind = match exported.dtype() {
             (2, 32, 1) => Kind::F32,
             (2, 16, 1) => Kind::F16,
             (4, 16, 1) => Kind::BF16,
@@ -123,31 +104,32 @@ impl<'py> Array<'py> {
             (6, 8, 1) => Kind::Bool,
             _ => return Err(wrong_type(name, object)),
         };
-        let axes = usize::try_from(tensor.ndim).unwrap_or(0);
-        // SAFETY: DLPack has `ndim` numbers behind `shape`, and behind `strides` unless that is null.
-        let (shape, strides) = unsafe { (numbers(tensor.shape, axes), numbers(tensor.strides, axes)) };
-        let shape: Vec<usize> = shape.unwrap_or_default().iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
-        let strides = strides.map_or_else(|| contiguous(&shape), <[i64]>::to_vec);
-        let data = tensor.data.cast_const().cast::<u8>().wrapping_add(tensor.byte_offset as usize);
-        Self::new(name, data.cast(), kind, shape, &strides, capsule)
+        let shape: Vec<isize> = exported.shape().iter().map(|&n| n as isize).collect();
+        let strides = exported.strides();
+        let strides =
+            strides.map_or_else(|| contiguous(&shape), |strides| strides.iter().map(|&n| n as isize).collect());
+        Self::new(name, exported.data(), kind, shape, strides, Owner::Exported { _exported: exported })
     }
 
     fn new(
         name: &str,
         data: *const c_void,
         kind: Kind,
-        shape: Vec<usize>,
-        strides: &[i64],
-        owner: Bound<'py, PyAny>,
+        shape: Vec<isize>,
+        strides: Vec<isize>,
+        owner: Owner<'py>,
     ) -> PyResult<Self> {
         let error = |what: String| Err(PyValueError::new_err(format!("{name} {what}")));
         if strides.len() != shape.len() {
             return error(format!("has {} axes and {} strides", shape.len(), strides.len()));
         }
+        let Ok(shape) = shape.iter().map(|&n| usize::try_from(n)).collect::<Result<Vec<_>, _>>() else {
+            return error(format!("has the shape {shape:?}: expected no negative axis"));
+        };
         let empty = shape.contains(&0);
         let mut span = Some(usize::from(!empty));
         let mut positive = Vec::with_capacity(shape.len());
-        for (&n, &stride) in shape.iter().zip(strides) {
+        for (&n, stride) in shape.iter().zip(strides) {
             // Nobody steps along an axis of one: its stride may be anything.
             let stride = if n > 1 && !empty { stride } else { 0 };
             let Ok(stride) = usize::try_from(stride) else {
@@ -230,9 +212,12 @@ impl<'py> Array<'py> {
     /// # Errors
     /// `TypeError` if they are not floating.
     pub fn numbers(&self) -> PyResult<Cow<'_, [f32]>> {
-        let plain = self.span == self.shape.iter().product::<usize>()
-            && (self.strides.iter().zip(contiguous(&self.shape)).zip(&self.shape))
-                .all(|((&stride, plain), &n)| n <= 1 || stride as i64 == plain);
+        let mut expected = 1;
+        let plain = self.shape.iter().zip(&self.strides).rev().all(|(&n, &stride)| {
+            let here = expected;
+            expected *= n;
+            n == 1 || stride == here
+        });
         match self.kind {
             Kind::F32 if plain || self.span == 0 => Ok(Cow::Borrowed(self.elements())),
             Kind::F32 => Ok(Cow::Owned(self.gather(|x: f32| x))),
@@ -287,10 +272,10 @@ impl<'py> Array<'py> {
 }
 
 /// The strides of an array without gaps.
-fn contiguous(shape: &[usize]) -> Vec<i64> {
+fn contiguous(shape: &[isize]) -> Vec<isize> {
     let mut strides = vec![1; shape.len()];
     for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = i64::saturating_mul(strides[axis], shape[axis] as i64);
+        strides[axis - 1] = isize::saturating_mul(strides[axis], shape[axis]);
     }
     strides
 }
@@ -305,27 +290,4 @@ fn wrong_type(name: &str, object: &Bound<PyAny>) -> PyErr {
     let cast = if object.hasattr("astype").unwrap_or(false) { "astype(\"float32\")" } else { "float()" };
     let given = type_of(object);
     PyTypeError::new_err(format!("{name} is {given}: expected float32, float16 or bfloat16; call {name}.{cast}"))
-}
-
-/// `count` numbers behind a pointer, unless it is null.
-///
-/// # Safety
-/// Unless it is null, there must be that many.
-unsafe fn numbers<'a>(pointer: *const i64, count: usize) -> Option<&'a [i64]> {
-    // SAFETY: the caller's.
-    (!pointer.is_null()).then(|| unsafe { std::slice::from_raw_parts(pointer, count) })
-}
-
-/// DLPack's `DLTensor`, as it has been since version 0.2.
-#[repr(C)]
-struct DlTensor {
-    data: *mut c_void,
-    _device: [i32; 2],
-    ndim: i32,
-    code: u8,
-    bits: u8,
-    lanes: u16,
-    shape: *const i64,
-    strides: *const i64,
-    byte_offset: u64,
 }

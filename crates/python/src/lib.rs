@@ -1,12 +1,14 @@
 //! `regard._regard`: what the Python package `regard` is built on.
 //!
 //! The nouns that people meet are dataclasses in `python/regard`. Each of them holds a handle from [`nouns`], which has the
-//! kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`], the only
-//! file with `unsafe` code, and goes out through [`results`]; [`threads`] keeps the pool that the kernel works on.
+//! kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`],
+//! [`interface`] and [`dlpack`], the only files with `unsafe` code, and goes out through [`results`]; [`threads`] keeps the pool that the kernel works on.
 
 mod arrays;
 mod attention;
 mod cache;
+mod dlpack;
+mod interface;
 mod nouns;
 mod probes;
 mod results;

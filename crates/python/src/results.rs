@@ -5,7 +5,8 @@
 use half::slice::HalfFloatSliceExt;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
 use regard_kernel::{bf16, f16};
 
 use crate::arrays::{Array, Kind};
@@ -31,23 +32,20 @@ impl<'py> Fresh<'py> {
     /// What the library raises, as when memory runs out.
     pub fn typed(like: &Bound<'py, PyAny>, dtype: &str, shape: &[usize]) -> PyResult<Self> {
         let py = like.py();
-        let library = if is_tensor(like)? { py.import("torch")? } else { py.import("numpy")? };
-        Self::new(like, Some(library.getattr(dtype)?), shape)
+        let library = if is_tensor(like)? { &TORCH } else { &NUMPY };
+        Self::new(like, Some(library.import(py)?.getattr(dtype)?), shape)
     }
 
     fn new(like: &Bound<'py, PyAny>, dtype: Option<Bound<'py, PyAny>>, shape: &[usize]) -> PyResult<Self> {
         let py = like.py();
         let shape = PyTuple::new(py, shape)?;
         let object = if is_tensor(like)? {
-            let torch = py.import(intern!(py, "torch"))?;
-            let options = [("dtype", dtype), ("device", Some("cpu".into_pyobject(py)?.into_any()))];
-            torch.call_method(
-                intern!(py, "empty"),
-                (shape,),
-                Some(&pyo3::types::IntoPyDict::into_py_dict(options, py)?),
-            )?
+            let options = PyDict::new(py);
+            options.set_item(intern!(py, "dtype"), dtype)?;
+            options.set_item(intern!(py, "device"), intern!(py, "cpu"))?;
+            TORCH.import(py)?.call_method(intern!(py, "empty"), (shape,), Some(&options))?
         } else {
-            py.import(intern!(py, "numpy"))?.call_method1(intern!(py, "empty"), (shape, dtype))?
+            NUMPY.import(py)?.call_method1(intern!(py, "empty"), (shape, dtype))?
         };
         Ok(Self { array: Array::read("result", &object)?, object })
     }
@@ -90,9 +88,27 @@ impl<'py> Fresh<'py> {
 /// Whether an object is a tensor of PyTorch; false if that was never imported.
 fn is_tensor(object: &Bound<PyAny>) -> PyResult<bool> {
     let py = object.py();
-    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
-    match modules.get_item(intern!(py, "torch")) {
-        Ok(torch) => object.is_instance(&torch.getattr(intern!(py, "Tensor"))?),
-        Err(_) => Ok(false),
+    if TORCH.0.get(py).is_none() && !modules(py)?.contains(intern!(py, "torch"))? {
+        return Ok(false);
+    }
+    object.is_instance(&TORCH.import(py)?.getattr(intern!(py, "Tensor"))?)
+}
+
+/// `sys.modules`
+fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static MODULES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let find = || PyResult::Ok(py.import("sys")?.getattr("modules")?.unbind());
+    Ok(MODULES.get_or_try_init(py, find)?.bind(py))
+}
+
+/// A module that is looked up once.
+struct Module(PyOnceLock<Py<PyAny>>, &'static str);
+
+static TORCH: Module = Module(PyOnceLock::new(), "torch");
+static NUMPY: Module = Module(PyOnceLock::new(), "numpy");
+
+impl Module {
+    fn import<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        Ok(self.0.get_or_try_init(py, || PyResult::Ok(py.import(self.1)?.into_any().unbind()))?.bind(py))
     }
 }

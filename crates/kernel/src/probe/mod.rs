@@ -9,6 +9,8 @@ mod received;
 mod top_keys;
 mod weights;
 
+use std::ops::Range;
+
 use crate::Result;
 use crate::pack;
 use crate::problem::{Problem, Seen, run as run_tasks};
@@ -44,32 +46,53 @@ const WAVE: usize = 32;
 /// Tiles of the same queries that are computed together.
 const TOGETHER: usize = 4;
 
-/// Shows all weights to all probes.
-pub(crate) fn run(problem: &Problem, lse: &[f32], probes: &mut [&mut dyn Probe]) -> Result<()> {
+/// Shows the weights of some queries on some keys to all probes.
+pub(crate) fn run(
+    problem: &Problem,
+    lse: &[f32],
+    [queries, keys]: [Range<usize>; 2],
+    probes: &mut [&mut dyn Probe],
+) -> Result<()> {
+    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
     for probe in probes.iter_mut() {
-        probe.begin(&problem.shape)?;
+        probe.begin(&shape)?;
     }
-    let Shape { batch, heads, .. } = problem.shape;
+    let Shape { batch, heads, .. } = shape;
+    let per_block = blocks(keys.clone(), TOGETHER * KEY_BLOCK).count();
+    let count = batch * heads * blocks(queries.clone(), QUERY_BLOCK).count() * per_block;
+    let share = shape.queries as f64 * shape.keys as f64 / (problem.shape.queries as f64 * problem.shape.keys as f64);
+    let (all_queries, all_keys) = (&queries, &keys);
     let mut runs = (0..batch * heads).flat_map(|unit| {
-        problem.shape.query_blocks().flat_map(move |queries| {
+        blocks(all_queries.clone(), QUERY_BLOCK).flat_map(move |queries| {
             let run = move |keys| problem.tile(unit / heads, unit % heads, queries.clone(), keys);
-            blocks(0..problem.shape.keys, TOGETHER * KEY_BLOCK).map(run)
+            blocks(all_keys.clone(), TOGETHER * KEY_BLOCK).map(run)
         })
     });
     let limits = AllLimits::find(problem);
-    let per_block = blocks(0..problem.shape.keys, TOGETHER * KEY_BLOCK).count();
-    let count = batch * heads * problem.shape.query_blocks().count() * per_block;
     let mut memory = vec![0.0; (WAVE / TOGETHER).min(count) * TOGETHER * QUERY_BLOCK * KEY_BLOCK];
     loop {
         let wave: Vec<Tile> = runs.by_ref().take(WAVE / TOGETHER).collect();
         if wave.is_empty() {
             return Ok(());
         }
-        let work = problem.work() * wave.len() as f64 / count as f64;
+        let work = problem.work() * share * wave.len() as f64 / count as f64;
         let mut tiles: Vec<_> = wave.iter().map(|run| (run, Vec::new())).collect();
         let tasks = tiles.iter_mut().zip(memory.chunks_exact_mut(TOGETHER * QUERY_BLOCK * KEY_BLOCK)).collect();
         run_tasks(work, tasks, |((run, tiles), memory)| *tiles = weights(problem, lse, limits.as_ref(), run, memory));
-        let tiles: Vec<_> = tiles.into_iter().flat_map(|(_, tiles)| tiles).collect();
+        let tiles: Vec<_> = tiles
+            .into_iter()
+            .flat_map(|(_, tiles)| tiles)
+            .map(|(tile, weights)| {
+                let tile = Tile {
+                    shape: &shape,
+                    queries: tile.queries.start - queries.start..tile.queries.end - queries.start,
+                    keys: tile.keys.start - keys.start..tile.keys.end - keys.start,
+                    ..tile
+                };
+                let weights = weights.renumbered(&tile);
+                (tile, weights)
+            })
+            .collect();
         run_tasks(work, probes.iter_mut().collect(), |probe| {
             tiles.iter().for_each(|(tile, weights)| probe.tile(tile, weights));
         });

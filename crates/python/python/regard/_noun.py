@@ -62,7 +62,7 @@ class Sizes:
 
 def array(numbers: Any) -> Any:
     """What it is, if that is an array; otherwise an array of it."""
-    if hasattr(numbers, "__array_interface__") or hasattr(numbers, "__dlpack__"):
+    if hasattr(numbers, "__array_struct__") or hasattr(numbers, "__dlpack__"):
         return numbers
     return numpy.asarray(numbers, dtype=numpy.float32)
 

@@ -276,6 +276,6 @@ def mask(function: Callable[..., Any], queries: int, keys: int, batch: int = 1, 
 
 
 def _booleans(visible: Any) -> Any:
-    if hasattr(visible, "__array_interface__") or hasattr(visible, "__dlpack__"):
+    if hasattr(visible, "__array_struct__") or hasattr(visible, "__dlpack__"):
         return visible
     return numpy.asarray(visible, dtype=bool)

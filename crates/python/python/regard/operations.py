@@ -189,6 +189,6 @@ def _biases(bias: Bias | Any | Sequence[Bias | Any]) -> list[Bias]:
 
 
 def _array(name: str, given: Any, expected: str) -> Any:
-    if hasattr(given, "__array_interface__") or hasattr(given, "__dlpack__"):
+    if hasattr(given, "__array_struct__") or hasattr(given, "__dlpack__"):
         return given
     raise TypeError(f"{name} is a {type(given).__name__}: expected {expected}")
