@@ -199,7 +199,8 @@ class MaskTensor(Tensor):
             it = args[0]
             return cls(it.shape, kwargs.get("device", it.device), it.noun, it.keys, it.dense)
         if function.overloadpacket in _ARITHMETIC or getattr(kwargs.get("dtype"), "is_floating_point", False):
-            raise TypeError(
+            # A TypeError would be swallowed by the operators of tensors.
+            raise ValueError(
                 'this model adds the mask to scores, and so keeps its attention to itself: load it with attn_implementation="eager"'
             )
         args, kwargs = tree_map_only(cls, lambda it: it.dense(), (args, kwargs))
