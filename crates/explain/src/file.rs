@@ -8,11 +8,11 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Evidence, Result, Site, States, Trace, write_atomically};
+use crate::{Error, Evidence, Result, Rule, ScoreBias, Site, States, Trace, write_atomically};
 
 /// The one metadata key: a single one, so that the same trace gives the same bytes.
 const KEY: &str = "regard.trace";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +51,7 @@ struct SiteHeader {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum EvidenceHeader {
     Weights {},
-    States { key_heads: usize, width: usize, scale: f32, causal: bool },
+    States { key_heads: usize, width: usize, scale: f32, rules: Vec<Rule>, biases: Vec<ScoreBias> },
 }
 
 impl Trace {
@@ -88,11 +88,12 @@ impl Trace {
                     EvidenceHeader::Weights {}
                 }
                 Evidence::States(states) => {
-                    let &States { key_heads, width, scale, causal, .. } = states;
+                    let &States { key_heads, width, scale, .. } = states;
+                    let (rules, biases) = (states.rules.clone(), states.biases.clone());
                     arrays.push((index, "q", vec![site.heads, queries, width], &states.q));
                     arrays.push((index, "k", vec![key_heads, keys, width], &states.k));
                     arrays.push((index, "lse", vec![site.heads, queries], &states.lse));
-                    EvidenceHeader::States { key_heads, width, scale, causal }
+                    EvidenceHeader::States { key_heads, width, scale, rules, biases }
                 }
             };
             sites.push(SiteHeader {
@@ -134,7 +135,8 @@ impl Trace {
         // The version first: another one may have other fields.
         let Version { version } = serde_json::from_str(header).map_err(malformed)?;
         if version != VERSION {
-            return Err(malformed(format_args!("version {version}, this program reads version {VERSION}")));
+            let advice = if version > VERSION { "; a newer one wrote it" } else { "" };
+            return Err(malformed(format_args!("version {version}, this program reads version {VERSION}{advice}")));
         }
         let header: Header = serde_json::from_str(header).map_err(malformed)?;
 
@@ -148,11 +150,11 @@ impl Trace {
             let array = |array, shape: &[usize]| numbers(&tensors, &tensor_name(index, array), shape);
             let evidence = match evidence {
                 EvidenceHeader::Weights {} => Evidence::Weights(array("weights", &[heads, rows, columns])?),
-                EvidenceHeader::States { key_heads, width, scale, causal } => {
+                EvidenceHeader::States { key_heads, width, scale, rules, biases } => {
                     let q = array("q", &[heads, rows, width])?;
                     let k = array("k", &[key_heads, columns, width])?;
                     let lse = array("lse", &[heads, rows])?;
-                    Evidence::States(States { q, k, lse, key_heads, width, scale, causal })
+                    Evidence::States(States { q, k, lse, key_heads, width, scale, rules, biases })
                 }
             };
             trace.add_site(Site { name, layer, queries, keys, heads, evidence })?;

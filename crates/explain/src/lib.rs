@@ -5,7 +5,9 @@
 //! format is safetensors with a page of documentation (`TRACE.md` beside this crate's manifest). A site keeps its weights,
 //! or only the queries, keys and log-sum-exps that they follow from, which is O(length) instead of O(length²).
 //!
-//! From a trace, [`Trace::map`] takes one head (or the mean of all) as a [`Map`], queries down and keys across. The
+//! From a trace, [`Trace::map`] takes one head (or the mean of all) as a [`Map`], queries down and keys across;
+//! [`Trace::region`] takes any part of a map of any length, shrunk to as many pixels as are wanted, and [`Trace::shrunk`]
+//! makes a trace of 100,000 tokens one that can be drawn. The
 //! renderers draw it: [`render::terminal`] with colours or plain characters, [`render::svg`] as a figure,
 //! `render::png` (feature `png`, on by default) as pixels, [`render::html`] as a page to explore in;
 //! [`Trace::to_json`] gives the numbers.
@@ -44,10 +46,12 @@ mod atomic;
 mod error;
 mod file;
 mod json;
+mod region;
 pub mod render;
 mod trace;
 mod weights;
 
 pub use atomic::write_atomically;
 pub use error::{Error, Result};
-pub use trace::{Axis, Evidence, Head, Map, Site, States, Trace};
+pub use region::Region;
+pub use trace::{Axis, Evidence, Head, Map, Rule, ScoreBias, Site, States, Trace};

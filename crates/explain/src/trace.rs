@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
 const MAX_HEADS: usize = 4096;
@@ -55,16 +57,18 @@ pub enum Evidence {
     States(States),
 }
 
-/// Queries, keys and row log-sum-exps, of which `weight_ij = exp(scale · q_i·k_j − lse_i)`.
+/// Queries, keys and row log-sum-exps, of which `weight_ij = exp(score_ij − lse_i)` where the rules show the key.
 ///
-/// This is scaled dot-product attention. A site with another score or with a bias keeps [`Evidence::Weights`].
+/// The score is `scale · q_i·k_j`, which the biases change in their order. A site with another score, or with a mask or a
+/// bias that is a table of pairs, keeps [`Evidence::Weights`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct States {
     /// Queries, `[head, query, width]`.
     pub q: Vec<f32>,
     /// Keys, `[key_head, key, width]`.
     pub k: Vec<f32>,
-    /// Log-sum-exp of each row's scores (natural logarithm), `[head, query]`; −∞ for a row that sees no key.
+    /// Log-sum-exp of each row's scores (natural logarithm), sinks included, `[head, query]`; −∞ for a row that sees no
+    /// key.
     pub lse: Vec<f32>,
     /// How many key heads; `heads` is a multiple of it, consecutive query heads share one.
     pub key_heads: usize,
@@ -72,8 +76,42 @@ pub struct States {
     pub width: usize,
     /// What the dot product is multiplied with, usually `1 / sqrt(width)`.
     pub scale: f32,
-    /// Whether a query sees no later key; the last query sees all keys (bottom-right alignment).
-    pub causal: bool,
+    /// Which keys a query sees: those that every rule shows.
+    pub rules: Vec<Rule>,
+    /// What happens to scores, in this order.
+    pub biases: Vec<ScoreBias>,
+}
+
+/// Which keys a query sees; the last query stands at the last key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rule {
+    /// Those from `past` before to `future` after its own; none is no limit.
+    Window {
+        /// Keys before its own.
+        past: Option<usize>,
+        /// Keys after its own.
+        future: Option<usize>,
+    },
+    /// Those in the given ranges, first and past the last: the others are padding.
+    Keys(Vec<[usize; 2]>),
+    /// Those of its own document; where documents begin, and the number of positions at the end.
+    Documents(Vec<usize>),
+}
+
+impl Rule {
+    /// A query sees no later key.
+    pub const CAUSAL: Self = Self::Window { past: None, future: Some(0) };
+}
+
+/// What changes a score before it becomes a weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ScoreBias {
+    /// `cap · tanh(score / cap)`.
+    SoftCap(f32),
+    /// `−slope · (how far the key is)`, a slope for each head.
+    Alibi(Vec<f32>),
 }
 
 /// Which head to look at.
@@ -226,6 +264,16 @@ impl Trace {
                 if !states.scale.is_finite() {
                     return field("scale", states.scale.to_string(), "a finite number");
                 }
+                for rule in &states.rules {
+                    if !rule.fits(queries, keys) {
+                        return field("rule", format!("{rule:?}"), "positions that the axes have");
+                    }
+                }
+                for bias in &states.biases {
+                    if !bias.fits(heads) {
+                        return field("bias", format!("{bias:?}"), "a positive cap, or a finite slope for each head");
+                    }
+                }
                 check_shape(&name("q"), &states.q, &[heads, queries, states.width])?;
                 check_shape(&name("k"), &states.k, &[states.key_heads, keys, states.width])?;
                 check_shape(&name("lse"), &states.lse, &[heads, queries])?;
@@ -233,6 +281,29 @@ impl Trace {
                 check_each(&name("k"), &states.k, "a finite number", |x| x.is_finite())?;
                 check_each(&name("lse"), &states.lse, "a finite number or -inf", |x| x < f32::INFINITY)
             }
+        }
+    }
+}
+
+impl Rule {
+    fn fits(&self, queries: usize, keys: usize) -> bool {
+        match self {
+            Self::Window { .. } => true,
+            Self::Keys(ranges) => {
+                ranges.iter().flatten().is_sorted() && ranges.iter().flatten().all(|&end| end <= keys)
+            }
+            Self::Documents(starts) => {
+                starts.first() == Some(&0) && starts.is_sorted() && starts.last() == Some(&keys) && queries == keys
+            }
+        }
+    }
+}
+
+impl ScoreBias {
+    fn fits(&self, heads: usize) -> bool {
+        match self {
+            Self::SoftCap(cap) => cap.is_finite() && *cap > 0.0,
+            Self::Alibi(slopes) => slopes.len() == heads && slopes.iter().all(|slope| slope.is_finite()),
         }
     }
 }

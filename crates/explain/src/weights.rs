@@ -1,9 +1,11 @@
 //! From a site's evidence to the map of one head.
 
-use regard_kernel::probe::Weights;
-use regard_kernel::{Attention, Causal, Corner, ScaledDot, View};
+use std::ops::Range;
 
-use crate::{Error, Evidence, Head, Map, Result, Site, States, Trace};
+use regard_kernel::probe::{Probe, Weights};
+use regard_kernel::{Alibi, Attention, Documents, KeyMask, ScaledDot, SoftCap, View, Window};
+
+use crate::{Error, Evidence, Head, Map, Result, Rule, ScoreBias, Site, States, Trace};
 
 /// Most cells of a map that is recomputed: a small file of states can ask for any number of them.
 const MAX_CELLS: usize = 1 << 26;
@@ -74,18 +76,46 @@ fn recompute(
     rows: usize,
     columns: usize,
 ) -> regard_kernel::Result<Vec<f32>> {
-    let width = states.width;
-    let q = &states.q[head * rows * width..][..rows * width];
-    let key_head = head / (heads / states.key_heads);
-    let k = &states.k[key_head * columns * width..][..columns * width];
-    let lse = &states.lse[head * rows..][..rows];
-
-    let mut attention = Attention::new(ScaledDot { scale: Some(states.scale) });
-    if states.causal {
-        attention = attention.mask(Causal::new(Corner::BottomRight));
-    }
     let mut weights = Weights::new();
-    let (q, k) = (View::new(q, [1, 1, rows, width])?, View::new(k, [1, 1, columns, width])?);
-    attention.observe(&q, &k, lse, &mut [&mut weights])?;
+    states.observe(heads, head, [rows, columns], [0..rows, 0..columns], &mut weights)?;
     Ok(weights.into_values())
+}
+
+impl States {
+    /// Shows a probe some queries' weights on some keys in one head of `heads`.
+    pub(crate) fn observe(
+        &self,
+        heads: usize,
+        head: usize,
+        [rows, columns]: [usize; 2],
+        within: [Range<usize>; 2],
+        probe: &mut dyn Probe,
+    ) -> regard_kernel::Result<()> {
+        let width = self.width;
+        let q = &self.q[head * rows * width..][..rows * width];
+        let key_head = head / (heads / self.key_heads);
+        let k = &self.k[key_head * columns * width..][..columns * width];
+        let lse = &self.lse[head * rows..][..rows];
+
+        let mut attention = Attention::new(ScaledDot { scale: Some(self.scale) });
+        for rule in &self.rules {
+            attention = match rule {
+                Rule::Window { past, future } => attention.mask(Window::new(*past, *future)),
+                Rule::Keys(ranges) => {
+                    let mut seen = vec![false; columns];
+                    ranges.iter().for_each(|&[start, end]| seen[start..end].fill(true));
+                    attention.mask(KeyMask::new(seen, columns)?)
+                }
+                Rule::Documents(starts) => attention.mask(Documents::new(starts.clone())?),
+            };
+        }
+        for bias in &self.biases {
+            attention = match bias {
+                ScoreBias::SoftCap(cap) => attention.bias(SoftCap::new(*cap)?),
+                ScoreBias::Alibi(slopes) => attention.bias(Alibi::with_slopes([slopes[head]])),
+            };
+        }
+        let (q, k) = (View::new(q, [1, 1, rows, width])?, View::new(k, [1, 1, columns, width])?);
+        attention.observe_within(&q, &k, lse, within, &mut [probe])
+    }
 }

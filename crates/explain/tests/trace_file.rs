@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use regard_explain::{Error, Evidence, Head, Site, States, Trace};
+use regard_explain::{Error, Evidence, Head, Rule, ScoreBias, Site, States, Trace};
 
 fn tokens<const N: usize>(tokens: [&str; N]) -> Vec<String> {
     tokens.map(String::from).to_vec()
@@ -18,7 +18,8 @@ fn states() -> States {
         key_heads: 1,
         width: 1,
         scale: 1.0,
-        causal: true,
+        rules: vec![Rule::CAUSAL],
+        biases: vec![],
     }
 }
 
@@ -62,6 +63,74 @@ fn maps_of_weights_and_of_states() {
     for (weight, expected) in map.weights.iter().zip(expected.as_flattened()) {
         assert!((weight - expected).abs() < 1e-6, "{weight} {expected}");
     }
+}
+
+#[test]
+fn rules_and_biases_are_kept_and_obeyed() {
+    let bytes = |states: States| {
+        let mut trace = Trace::new("", "");
+        let axis = trace.add_axis("source", tokens(["a", "b", "c"]));
+        let evidence = Evidence::States(states);
+        let site = Site { name: "s".into(), layer: 0, queries: axis, keys: axis, heads: 2, evidence };
+        trace.add_site(site).map(|_| trace.to_bytes().unwrap())
+    };
+    let rules =
+        vec![Rule::Window { past: Some(1), future: Some(0) }, Rule::Keys(vec![[0, 2]]), Rule::Documents(vec![0, 2, 3])];
+    let biases = vec![ScoreBias::SoftCap(30.0), ScoreBias::Alibi(vec![0.5, 0.25])];
+    let trace = Trace::from_bytes(&bytes(States { lse: vec![0.0; 6], rules, biases, ..states() }).unwrap()).unwrap();
+    let capped = |x: f32| 30.0 * (x / 30.0).tanh();
+    // Scores are 0 and 1; the third key is padding, and its query, in a document of its own, sees nothing.
+    let q = trace.map(0, Head::One(1));
+    assert!(q.is_err(), "weights above 1 are refused");
+    let lse = [0.0, (capped(1.0).exp() + (-0.5f32).exp()).ln(), f32::NEG_INFINITY];
+    let lse = [lse, [0.0, (capped(1.0).exp() + (-0.25f32).exp()).ln(), f32::NEG_INFINITY]].concat();
+    let Evidence::States(kept) = &trace.sites()[0].evidence else { panic!("states") };
+    let trace = Trace::from_bytes(&bytes(States { lse: lse.clone(), ..kept.clone() }).unwrap()).unwrap();
+    let weights = trace.map(0, Head::One(1)).unwrap().weights;
+    let expected = [1.0, 0.0, 0.0, (-0.25 - lse[4]).exp(), (capped(1.0) - lse[4]).exp(), 0.0, 0.0, 0.0, 0.0];
+    for (weight, expected) in weights.iter().zip(expected) {
+        assert!((weight - expected).abs() < 1e-6, "{weight} {expected}");
+    }
+    for (rules, biases) in [
+        (vec![Rule::Keys(vec![[0, 4]])], vec![]),
+        (vec![Rule::Keys(vec![[2, 1]])], vec![]),
+        (vec![Rule::Documents(vec![0, 2])], vec![]),
+        (vec![], vec![ScoreBias::SoftCap(0.0)]),
+        (vec![], vec![ScoreBias::Alibi(vec![1.0])]),
+    ] {
+        assert!(matches!(bytes(States { rules, biases, ..states() }), Err(Error::Field { .. })));
+    }
+}
+
+#[test]
+fn regions_agree_with_the_whole_map() {
+    // Uniform rows of a causal map: the weight of row i is 1 / (i + 1).
+    let mut trace = Trace::new("long", "");
+    let axis = trace.add_axis("source", (0..1000).map(|i| format!("t{i}")).collect());
+    let lse: Vec<f32> = (0..1000).map(|row| ((row + 1) as f32).ln()).collect();
+    let evidence = Evidence::States(States { q: vec![0.0; 1000], k: vec![1.0; 1000], lse, ..states() });
+    let site = Site { name: "s".into(), layer: 0, queries: axis, keys: axis, heads: 1, evidence };
+    trace.add_site(site.clone()).unwrap();
+    let map = trace.map(0, Head::Mean).unwrap();
+    trace.add_site(Site { layer: 1, evidence: Evidence::Weights(map.weights.clone()), ..site }).unwrap();
+    for site in [0, 1] {
+        let near = trace.region(site, Head::One(0), [700..703, 698..702], 256).unwrap();
+        assert_eq!((near.max.rows, near.max.columns), (3, 4));
+        assert_eq!(near.max, near.mean);
+        assert!((near.max.weight(0, 2) - 1.0 / 701.0).abs() < 1e-6 && near.max.weight(0, 3) == 0.0);
+        let far = trace.region(site, Head::Mean, [0..1000, 0..1000], 10).unwrap();
+        assert!((far.max.weight(5, 0) - 1.0 / 501.0).abs() < 1e-6);
+        assert!((far.mean.weights.iter().sum::<f32>() - 10.0 * 10.0 / 1000.0).abs() < 1e-5);
+    }
+    let small = trace.shrunk(100).unwrap();
+    assert_eq!((small.axes()[0].tokens.len(), small.axes()[0].tokens[99].as_str()), (100, "t990"));
+    assert_eq!(small.map(0, Head::Mean).unwrap().rows, 100);
+    assert_eq!(small.shrunk(100).unwrap(), small);
+    for within in [[0..1001, 0..1], [0..1, 5..1001]] {
+        assert!(matches!(trace.region(0, Head::Mean, within, 4), Err(Error::Field { .. })));
+    }
+    assert!(matches!(trace.region(0, Head::Mean, [0..1, 0..1], 0), Err(Error::Field { .. })));
+    assert!(matches!(trace.region(0, Head::One(1), [0..1, 0..1], 4), Err(Error::NoSuchHead { .. })));
 }
 
 #[test]
@@ -180,7 +249,7 @@ fn forged_headers_are_refused() {
     let empty = r#""0.weights":{"dtype":"F32","shape":[4096,0,0],"data_offsets":[0,0]}"#;
     let site = |heads: &str, queries: &str| {
         format!(
-            r#"{{"version":1,"title":"","model":"","axes":[{{"name":"a","tokens":[]}}],"sites":[{{"name":"s","layer":0,
+            r#"{{"version":2,"title":"","model":"","axes":[{{"name":"a","tokens":[]}}],"sites":[{{"name":"s","layer":0,
             "queries":{queries},"keys":0,"heads":{heads},"evidence":{{"weights":{{}}}}}}]}}"#
         )
     };
@@ -193,7 +262,7 @@ fn forged_headers_are_refused() {
     assert!(refused(&site("4096", "0"), &half).contains("F32 expected"));
     let overflow = r#""0.weights":{"dtype":"F32","shape":[18446744073709551615,2,2],"data_offsets":[0,0]}"#;
     assert!(refused(&site("1", "0"), overflow).contains("overflow"));
-    assert!(refused(r#"{"version":2,"new":true}"#, empty).contains("version 2"));
+    assert!(refused(r#"{"version":3,"new":true}"#, empty).contains("version 3"));
     assert!(refused("[]", empty).contains("not a trace"));
     assert!(refused(&"[".repeat(100_000), empty).contains("not a trace"));
 }

@@ -1,7 +1,13 @@
 //! The backward pass: every weight is made again from the row's log-sum-exp, and five products turn the gradient of the
 //! context into those of queries, keys and values.
 //!
-//! With P the weights, D what dropout multiplies them with, C the context and dC its gradient:
+//! The forward pass is C = P V with P = softmax(E) and E = scale · Q Kᵀ, and then P is gone. By the chain rule, its gradient
+//! would need P in three places. Reading it back is out of the question: L×S numbers would have to be written, held and
+//! read, and for long rows that takes longer than to compute them. `P_ij = exp(E_ij − lse_i)` costs one product and one
+//! exponential, out of a tile that is in the processor's cache already. So there are two products forward and five backward,
+//! one of them a second time.
+//!
+//! With D what dropout multiplies weights with, and dX the gradient of any X:
 //!
 //! ```text
 //! dV = (P ∘ D)ᵀ dC            dP = D ∘ (dC Vᵀ)
@@ -9,10 +15,18 @@
 //! dQ, dK and the parameters from dE, by way of the biases and the score
 //! ```
 //!
-//! The third line is the softmax's; other normalizers have their own, and some need a δ that the context does not know.
+//! δ is how the weights of a row answer for summing to 1: if one grows, the others shrink. It seems to ask for the whole row
+//! before the first dE can be had, as the softmax did. But Σ_j P_ij D_ij (dC_i · V_j) is dC_i · Σ_j P_ij D_ij V_j, and that
+//! sum is the context, which is known: one short product a query, before the keys stream by (Dao et al. 2022,
+//! arXiv:2205.14135).
 //!
-//! Sums over keys and sums over queries run in order whichever way the work is cut, so the cut may depend on the number of
-//! threads and the result does not.
+//! That line is the softmax's; other normalizers have their own, and some need a δ that the context does not know. For them
+//! a pass of its own gathers it first ([`Normalizer::gathers`](crate::Normalizer::gathers)).
+//!
+//! dQ sums over keys, dK and dV over queries, so one of them cannot stay in place while tiles stream. With enough heads for
+//! all threads, a thread takes a key head with all its queries and keeps panels of dK and dV at hand. With fewer, some
+//! threads take spans of keys and then spans of queries, and scores are computed twice. Either way sums over keys and sums
+//! over queries run in order, so the cut may depend on the number of threads and the result does not.
 
 mod block;
 mod gather;
@@ -141,6 +155,9 @@ fn cover(
     pass: Pass,
 ) {
     let problem = inputs.problem;
+    if heads.is_empty() {
+        return; // keys that no query head shares
+    }
     let Shape { query_width, key_width, value_width, .. } = problem.shape;
     let key_head = heads.start / problem.shape.group();
     let Pass { queries: mut d_queries, keys: d_keys, values: d_values, parameters } = pass;

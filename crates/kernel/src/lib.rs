@@ -47,6 +47,10 @@
 //! 3. takes exponentials relative to the greatest score *so far*; if that has grown, what was summed before is scaled down;
 //! 4. adds the tile's weights to the running total and, by a second product, its values to the running context.
 //!
+//! The tiles of a causal attention, and one of them:
+//!
+#![doc = include_str!("../docs/tiles.svg")]
+//!
 //! After the last key the context is divided by the total. What is kept of a row is one number, its log-sum-exp
 //! `lse_i = log Σ_j exp e_ij`, because `a_ij = exp(e_ij − lse_i)` gives back any weight. The backward pass and the
 //! [probes](probe) do just that, tile by tile. Other normalizers keep another number; those whose weights end at a
@@ -57,6 +61,17 @@
 //! tile: inside, the loop is straight-line code, compiled for each instruction set and chosen at run time. (The environment
 //! variable `REGARD_ISA`, set to `avx2` or `baseline`, asks for a lesser one, to test or to compare.)
 //!
+//! # Where to read on
+//!
+//! As a course in fast attention, in this order:
+//!
+//! 1. [`score`], [`bias`] and [`mask`]: what is computed of a tile, and how a mask saves whole ones.
+//! 2. [`normalize`]: the softmax as it streams, and what to do where a weight depends on the whole row.
+//! 3. [`backward`]: seven products where a textbook has six, and why that is the faster way.
+//! 4. [`probe`]: looking at attention of any length.
+//! 5. [`decode`]: a query or a few against a long past, when memory is what one waits for.
+//! 6. [`dropout`] without a generator's state, and [`rows`]: what else a training step spends its time on, done likewise.
+//!
 //! # Numbers
 //!
 //! - Queries, keys and values are `f32`, `f16`, `bf16`, or whole numbers of 8 bits with a scale for each row; each may be of
@@ -65,17 +80,22 @@
 //!   included; any strides.
 //! - A query that sees no key gets zeros, `lse = −∞` and no gradient. What hides behind a mask cannot leak, not even a NaN;
 //!   a NaN that is seen comes out.
+//! - Rounding moves the context no farther from the exact one than it moves the plain computation in single precision, and
+//!   much less where rows are long. Gradients may be off by up to 1.75 times as much: a log-sum-exp of single precision
+//!   knows a row's scale to within 2⁻²⁴ of its greatest score. It tells where scores go into the thousands
+//!   (`tests/accuracy.rs` has the bounds).
 //! - Sums run in an order that the tiles fix: the same inputs give the same bits for any number of threads and any batch.
 //!   Work runs on the current rayon pool, or on the calling thread if there is little of it.
 
 mod attention;
-mod backward;
+pub mod backward;
 pub mod bias;
-mod decode;
+pub mod decode;
 pub mod dropout;
 mod element;
 mod error;
 mod forward;
+pub mod linear;
 pub mod mask;
 mod memory;
 pub mod normalize;
@@ -98,6 +118,7 @@ pub use decode::{KeyValueCache, PagedCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
+pub use linear::LinearAttention;
 pub use mask::{
     Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
 };

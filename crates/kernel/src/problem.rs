@@ -76,12 +76,17 @@ impl<'a> Problem<'a> {
         keys.with(|matrix| f(&Keys { matrix, rows: &[] }))
     }
 
-    /// Scores with biases, −∞ where hidden.
-    pub(crate) fn scores(&self, tile: &Tile, queries: &Queries, seen: &Seen, scores: &mut Scores) {
+    /// Scores with the first of the biases; hidden pairs are like any other.
+    pub(crate) fn biased(&self, tile: &Tile, queries: &Queries, biases: usize, scores: &mut Scores) {
         self.with_keys(tile, |keys| self.attention.score.forward(tile, queries, keys, scores));
-        for bias in &self.attention.biases {
+        for bias in self.attention.biases.iter().take(biases) {
             bias.add(tile, scores);
         }
+    }
+
+    /// Scores with all biases, −∞ where hidden.
+    pub(crate) fn scores(&self, tile: &Tile, queries: &Queries, seen: &Seen, scores: &mut Scores) {
+        self.biased(tile, queries, self.attention.biases.len(), scores);
         if let Seen::Some(visible) = seen {
             visible.hide(scores, f32::NEG_INFINITY);
         }

@@ -1,14 +1,16 @@
-//! Two kernels that run along rows and, beside attention, are where training a small model spends its time: the
-//! cross-entropy of a linear classifier over a vocabulary, and layer normalisation.
+//! Kernels that run along rows: the cross-entropy of a linear classifier over a vocabulary and layer normalisation, where
+//! training a small model spends its time beside attention, and rotary position embedding.
 //!
 //! Rows are dealt to the threads of the current pool in fixed chunks, and sums over rows are added up chunk by chunk, so
 //! results have the same bits for any number of threads.
 
 mod layer_norm;
 mod linear_cross_entropy;
+mod rotary;
 
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use linear_cross_entropy::{LinearCrossEntropy, LinearGradients};
+pub use rotary::{Pairs, rotate};
 
 /// Numbers that one task handles, about.
 const CHUNK: usize = 1 << 14;

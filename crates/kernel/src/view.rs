@@ -82,6 +82,18 @@ impl<'a> View<'a> {
         Self { shape: [batch, heads, length, width], ..self }
     }
 
+    /// An axis of 1 repeated; other axes stay as they are.
+    pub(crate) fn broadcast(mut self, axis: usize, length: usize) -> Self {
+        if self.shape[axis] == 1 {
+            self.shape[axis] = length;
+            self.strides[axis] = 0;
+            if let Some(stride) = self.scale_strides.get_mut(axis) {
+                *stride = 0;
+            }
+        }
+        self
+    }
+
     /// `[batch, head, position, feature]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape

@@ -26,7 +26,7 @@ fn start(kind: usize, shape: Shape) -> Case {
     let (d, heads, seed) = (shape.query_width, shape.heads, 77);
     let (attention, score, parameters): (Attention, ScoreFn, Vec<f32>) = match kind {
         0 => (Attention::new(Dot), |_, q, k, _| dot(q, k), vec![]),
-        1 => (Attention::new(ScaledDot::default()), |_, q, k, _| dot(q, k) / (q.len() as f64).sqrt(), vec![]),
+        1 => (Attention::new(ScaledDot::default()), |_, q, k, _| dot(q, k) / (q.len().max(1) as f64).sqrt(), vec![]),
         2 => {
             let tau: Vec<f32> = numbers(seed, heads).iter().map(|x| 3.0 + x).collect();
             (
@@ -385,6 +385,25 @@ fn long_rows() {
         let size = Shape { batch: 1, heads: 2, key_heads: 1, queries, keys, query_width, key_width, value_width };
         for mask in [0, 5] {
             start(0, size).mask(mask).normalizer(normalizer).check(&format!("normalizer {normalizer}, mask {mask}"));
+        }
+    }
+}
+
+#[test]
+fn no_features_and_no_heads() {
+    for (score, heads, width) in [(1, 0, 3), (2, 0, 3), (5, 0, 3), (1, 2, 0), (5, 2, 0), (6, 2, 0)] {
+        for queries in [2, 20] {
+            let size = Shape {
+                batch: 1,
+                heads,
+                key_heads: 2,
+                queries,
+                keys: 30,
+                query_width: width,
+                key_width: width,
+                value_width: 4,
+            };
+            start(score, size).mask(1).check(&format!("score {score}, {heads} heads, {width} features"));
         }
     }
 }

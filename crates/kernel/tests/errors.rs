@@ -57,6 +57,10 @@ fn shapes() {
         attention.forward(&q, &q, &view([1, 4, 4, 3])),
         "values: [batch, head, position] [1, 4, 4] given, [1, 4, 3] as the keys have expected",
     );
+    refused(
+        attention.decode(&q, (&q, &view([1, 4, 4, 3]))),
+        "values: [batch, head, position] [1, 4, 4] given, [1, 4, 3] as the keys have expected",
+    );
     refused(attention.forward_into(&q, &q, &q, &mut [0.0; 48], &mut [0.0; 11]), "lse: 11 numbers given, 12 expected");
     refused(
         attention.backward(&q, &q, &q, &x, &[0.0; 12], &view([1, 4, 4, 3])),

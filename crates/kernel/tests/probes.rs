@@ -3,8 +3,8 @@
 mod oracle;
 
 use oracle::*;
-use regard_kernel::probe::{Entropy, Pyramid, Received, TopKeys, Weights};
-use regard_kernel::{Alibi, Attention, Causal, Probe};
+use regard_kernel::probe::{Entropy, Pyramid, Received, Stage, TopKeys, Weights};
+use regard_kernel::{Alibi, Attention, Causal, Dot, Probe, SoftCap};
 
 #[test]
 fn a_part_of_a_map_is_that_part_of_the_whole() {
@@ -87,4 +87,35 @@ fn probes_agree_with_the_weights() {
             }
         }
     }
+}
+
+#[test]
+fn every_stage_on_the_way_to_a_weight() {
+    let shape = [1, 2, 70, 6];
+    let (q, k) = (numbers(1, size(shape)), numbers(2, size(shape)));
+    let (qs, ks) = (view(&q, shape), view(&k, shape));
+    let attention = Attention::new(Dot).bias(SoftCap::new(2.0).unwrap()).bias(Alibi::new(2)).mask(Causal::default());
+    let lse = attention.forward(&qs, &ks, &ks).unwrap().lse;
+    let stages = [0, 1, 2].map(|biases| Stage::Scores { biases });
+    let mut probes = [stages[0], stages[1], stages[2], Stage::Masked, Stage::Weights].map(|s| Weights::new().at(s));
+    let [raw, capped, biased, masked, weights] = &mut probes;
+    attention.observe(&qs, &ks, &lse, &mut [raw, weights, capped, masked, biased]).unwrap();
+    let close = |a: f32, b: f64| assert!((f64::from(a) - b).abs() < 1e-5, "{a} is not {b}");
+    for place in 0..2 * 70 * 70 {
+        let (head, i, j) = (place / 4900, place / 70 % 70, place % 70);
+        let [raw, capped, biased, masked, weight] = probes.each_ref().map(|probe| probe.values()[place]);
+        let row = |x: &[f32], position: usize| wide(&x[(head * 70 + position) * 6..][..6]);
+        close(raw, dot(&row(&q, i), &row(&k, j)));
+        close(capped, 2.0 * (f64::from(raw) / 2.0).tanh());
+        let slope = if head == 0 { 1.0 / 16.0 } else { 1.0 / 256.0 };
+        close(biased, f64::from(capped) - slope * (i as f64 - j as f64).abs());
+        if j > i {
+            assert_eq!((masked, weight), (f32::NEG_INFINITY, 0.0));
+        } else {
+            close(masked, f64::from(biased));
+            close(weight, f64::from(masked - lse[head * 70 + i]).exp());
+        }
+    }
+    let error = attention.observe(&qs, &ks, &lse, &mut [&mut Weights::new().at(Stage::Scores { biases: 3 })]);
+    assert_eq!(error.unwrap_err().to_string(), "biases of the scores to observe: 3 given, at most 2 expected");
 }

@@ -4,7 +4,8 @@ mod oracle;
 
 use oracle::*;
 use rayon::ThreadPoolBuilder;
-use regard_kernel::rows::{self, LinearCrossEntropy};
+use regard_kernel::View;
+use regard_kernel::rows::{self, LinearCrossEntropy, Pairs};
 
 /// The loss in double precision; `at` holds states, weights and biases (or none) one after the other.
 fn loss(problem: &LinearCrossEntropy, at: &[f64]) -> f64 {
@@ -121,6 +122,58 @@ fn layer_norm_and_its_gradient() {
             assert!((along - expected).abs() < 1e-4 * expected.abs().max(1.0), "gradient {along} is not {expected}");
         }
     }
+}
+
+#[test]
+fn rotation_turns_pairs() {
+    let [batch, heads, length, width, half] = [2, 3, 5, 11, 4];
+    let x = numbers(1, batch * heads * length * width);
+    let angles: Vec<f64> = numbers(2, 2 * 9 * half).iter().map(|&x| f64::from(3.0 * x)).collect();
+    let [cos, sin] = [f64::cos, f64::sin].map(|f| angles.iter().map(|&x| f(x) as f32).collect::<Vec<_>>());
+    let table = |x| View::new(x, [2, 1, 9, half]).unwrap();
+    let x_view = View::new(&x, [batch, heads, length, width]).unwrap();
+    let positions = [3, 1, 4, 8, 0, 2, 6, 5, 3, 7];
+    for pairs in [Pairs::Halves, Pairs::Neighbours] {
+        let mut out = vec![9.0; x.len()];
+        rows::rotate(&x_view, &table(&cos), &table(&sin), Some(&positions), pairs, &mut out).unwrap();
+        for (place, (out, x)) in out.chunks(width).zip(x.chunks(width)).enumerate() {
+            let (b, t) = (place / length / heads, place % length);
+            for i in 0..half {
+                let [first, second] = if pairs == Pairs::Halves { [i, i + half] } else { [2 * i, 2 * i + 1] };
+                let angle = angles[(b * 9 + positions[b * length + t]) * half + i];
+                let (a, c) = (f64::from(x[first]), f64::from(x[second]));
+                assert!((f64::from(out[first]) - (a * angle.cos() - c * angle.sin())).abs() < 1e-6);
+                assert!((f64::from(out[second]) - (a * angle.sin() + c * angle.cos())).abs() < 1e-6);
+            }
+            assert_eq!(out[2 * half..], x[2 * half..], "the rest is copied");
+        }
+    }
+    // Without positions, a row for each; the same for all batches and heads; what lies otherwise comes out in order.
+    let (mut plain, mut out) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+    let rows_of = |x| View::strided(x, [1, 1, length, half], [0, 0, half, 1]).unwrap();
+    rows::rotate(&x_view, &rows_of(&cos), &rows_of(&sin), None, Pairs::Halves, &mut plain).unwrap();
+    let (one, first) = (View::new(&cos[..9 * half], [1, 1, 9, half]), View::new(&sin[..9 * half], [1, 1, 9, half]));
+    let ordered: Vec<usize> = (0..length).chain(0..length).collect();
+    rows::rotate(&x_view, &one.unwrap(), &first.unwrap(), Some(&ordered), Pairs::Halves, &mut out).unwrap();
+    assert_eq!(out, plain);
+    let turned = View::strided(&x, [batch, width, length, heads], [heads * length * width, 1, width, length * width]);
+    let error = rows::rotate(&turned.unwrap(), &rows_of(&cos), &rows_of(&sin), None, Pairs::Halves, &mut out);
+    assert_eq!(error.unwrap_err().to_string(), "cosines: 4 features given, at most half of the 3 of x expected");
+}
+
+#[test]
+fn rotations_that_do_not_fit_are_refused() {
+    let x = View::new(&[0.0; 24], [1, 2, 3, 4]).unwrap();
+    let table = View::new(&[0.0; 6], [1, 1, 3, 2]).unwrap();
+    let short = View::new(&[0.0; 4], [1, 1, 2, 2]).unwrap();
+    let refused = |sin: &View, positions: Option<&[usize]>, out: usize, message: &str| {
+        let error = rows::rotate(&x, &table, sin, positions, Pairs::Halves, &mut vec![0.0; out]).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    };
+    refused(&short, None, 24, "sines: [1, 1, 2, 2] given, [1 or 1, 2 or 1, 3, 2] expected");
+    refused(&table, Some(&[0, 1]), 24, "positions: 2 numbers given, 3 expected");
+    refused(&table, Some(&[0, 3, 0]), 24, "position: 3 given, less than the 3 rows of the table expected");
+    refused(&table, None, 23, "out: 23 numbers given, the product of [1, 2, 3, 4] expected");
 }
 
 #[test]

@@ -3,13 +3,14 @@
 //! numpy through its array [interface](crate::interface), any other library, such as PyTorch, through
 //! [DLPack](crate::dlpack).
 //!
-//! As long as an [`Array`] lives, it holds what the library exported, and so the memory stays where it is. Nobody can keep another thread from writing to it in the meantime: then the numbers read are some of the old
-//! and some of the new, as in numpy.
+//! As long as an [`Array`] lives, it holds what the library exported, and so the memory stays where it is. Nobody can
+//! keep another thread from writing to it in the meantime: then the numbers read are some of the old and some of the
+//! new, as in numpy.
 
 use std::borrow::Cow;
 use std::ffi::c_void;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use regard_kernel::{View, bf16, f16};
 
@@ -212,17 +213,17 @@ impl<'py> Array<'py> {
     /// # Errors
     /// `TypeError` if they are not floating.
     pub fn numbers(&self) -> PyResult<Cow<'_, [f32]>> {
-        let mut expected = 1;
+        let mut expected = 1usize;
         let plain = self.shape.iter().zip(&self.strides).rev().all(|(&n, &stride)| {
             let here = expected;
-            expected *= n;
+            expected = here.saturating_mul(n);
             n == 1 || stride == here
         });
         match self.kind {
             Kind::F32 if plain || self.span == 0 => Ok(Cow::Borrowed(self.elements())),
-            Kind::F32 => Ok(Cow::Owned(self.gather(|x: f32| x))),
-            Kind::F16 => Ok(Cow::Owned(self.gather(f16::to_f32))),
-            Kind::BF16 => Ok(Cow::Owned(self.gather(bf16::to_f32))),
+            Kind::F32 => Ok(Cow::Owned(self.gather(|x: f32| x)?)),
+            Kind::F16 => Ok(Cow::Owned(self.gather(f16::to_f32)?)),
+            Kind::BF16 => Ok(Cow::Owned(self.gather(bf16::to_f32)?)),
             Kind::I64 | Kind::Bool => Err(self.not_floats()),
         }
     }
@@ -232,14 +233,28 @@ impl<'py> Array<'py> {
     /// # Errors
     /// `TypeError` if it holds something else.
     pub fn booleans(&self) -> PyResult<Vec<bool>> {
-        if self.kind != Kind::Bool {
-            let name = &self.name;
-            return Err(PyTypeError::new_err(format!("{name} has no booleans: compare it, as in {name} != 0")));
-        }
-        Ok(self.gather(|byte: u8| byte != 0))
+        self.bytes()?;
+        self.gather(|byte: u8| byte != 0)
     }
 
-    fn gather<T: Copy, R>(&self, f: impl Fn(T) -> R + Copy) -> Vec<R> {
+    /// The booleans where they lie, a byte each, that is not 0 for true.
+    ///
+    /// # Errors
+    /// `TypeError` if it holds something else.
+    pub fn bytes(&self) -> PyResult<&[u8]> {
+        if self.kind == Kind::Bool {
+            return Ok(self.elements());
+        }
+        let name = &self.name;
+        Err(PyTypeError::new_err(format!("{name} has no booleans: compare it, as in {name} != 0")))
+    }
+
+    /// Elements from one index of each axis to the next; 0 along an axis of one.
+    pub fn strides(&self) -> &[usize] {
+        &self.strides
+    }
+
+    fn gather<T: Copy, R>(&self, f: impl Fn(T) -> R + Copy) -> PyResult<Vec<R>> {
         fn axis<T: Copy, R>(
             data: &[T],
             shape: &[usize],
@@ -248,6 +263,7 @@ impl<'py> Array<'py> {
             to: &mut Vec<R>,
         ) {
             match (shape, strides) {
+                ([n], [1]) => to.extend(data[..*n].iter().map(|&x| f(x))),
                 ([n, shape @ ..], [stride, strides @ ..]) => {
                     for i in 0..*n {
                         axis(&data[i * stride..], shape, strides, f, to);
@@ -258,10 +274,13 @@ impl<'py> Array<'py> {
         }
         let mut gathered = Vec::new();
         if self.span > 0 {
-            gathered.reserve(self.shape.iter().product());
+            // A broadcast view can have any size.
+            let size = self.shape.iter().try_fold(1usize, |size, &n| size.checked_mul(n)).unwrap_or(usize::MAX);
+            let too_large = |_| PyMemoryError::new_err(format!("{} has {size} numbers", self.name));
+            gathered.try_reserve_exact(size).map_err(too_large)?;
             axis(self.elements(), &self.shape, &self.strides, f, &mut gathered);
         }
-        gathered
+        Ok(gathered)
     }
 
     fn not_floats(&self) -> PyErr {

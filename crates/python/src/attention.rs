@@ -90,26 +90,28 @@ impl Attention {
         same_shape("gradient", gradient.shape(), &out)?;
         same_shape("lse", lse.shape(), &out[..3])?;
         let (context, lse, gradient) = (context.numbers()?, lse.numbers()?, gradient.view()?);
+        // Room first: a view can be broadcast to any size, and the kernel cannot say that memory has run out.
+        let learned = |like: &Option<Bound<'py, PyAny>>| {
+            like.as_ref().map(|like| Fresh::like(like, Array::read("parameter", like)?.shape())).transpose()
+        };
+        let inputs = [
+            Fresh::like(query, arrays[0].shape())?,
+            Fresh::like(key, arrays[1].shape())?,
+            Fresh::like(value, arrays[2].shape())?,
+        ];
+        let (score, biases, normalizer) = parameters;
+        let (score, normalizer) = (learned(&score)?, learned(&normalizer)?);
+        let biases = biases.iter().map(learned).collect::<PyResult<Vec<_>>>()?;
         let gradients = threads::run(py, f64::INFINITY, || self.0.backward(&q, &k, &v, &context, &lse, &gradient))?;
         let gradients = gradients.map_err(crate::refused)?;
-        let give = |like: &Bound<'py, PyAny>, array: &Array, numbers: &[f32]| {
-            Ok::<_, PyErr>(Fresh::like(like, array.shape())?.write(numbers))
-        };
-        let learned = |like: Option<&Bound<'py, PyAny>>, numbers: &[f32]| {
-            like.map(|like| give(like, &Array::read("parameter", like)?, numbers)).transpose()
-        };
-        let (score, biases, normalizer) = parameters;
+        let [d_query, d_key, d_value] = inputs;
         Ok((
-            give(query, &arrays[0], &gradients.queries)?,
-            give(key, &arrays[1], &gradients.keys)?,
-            give(value, &arrays[2], &gradients.values)?,
-            learned(score.as_ref(), &gradients.score)?,
-            biases
-                .iter()
-                .zip(&gradients.biases)
-                .map(|(like, numbers)| learned(like.as_ref(), numbers))
-                .collect::<PyResult<_>>()?,
-            learned(normalizer.as_ref(), &gradients.normalizer)?,
+            d_query.write(&gradients.queries),
+            d_key.write(&gradients.keys),
+            d_value.write(&gradients.values),
+            score.map(|to| to.write(&gradients.score)),
+            biases.into_iter().zip(&gradients.biases).map(|(to, numbers)| Some(to?.write(numbers))).collect(),
+            normalizer.map(|to| to.write(&gradients.normalizer)),
         ))
     }
 

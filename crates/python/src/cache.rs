@@ -12,8 +12,8 @@ use crate::attention::Attention;
 
 /// Keys and values of sequences that grow together; made for the sizes of the first that are appended.
 ///
-/// Whoever attends does so with what is held at that moment, however much is appended by other threads meanwhile. A thread
-/// that waits for the lock is never attached to the interpreter.
+/// Whoever attends does so with what is held at that moment, however much is appended by other threads meanwhile. A
+/// thread that waits for the lock is never attached to the interpreter.
 #[pyclass(frozen, module = "regard._regard")]
 pub struct KeyValueCache {
     precision: Precision,

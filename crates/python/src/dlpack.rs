@@ -1,7 +1,7 @@
 //! DLPack: how libraries show one another their arrays without a copy (<https://dmlc.github.io/dlpack>).
 //!
-//! An object has `__dlpack__()`, which returns a capsule. Its type may also have a table of C functions, which do the same
-//! several times faster; small problems are done in less time than a tensor of PyTorch takes to make a capsule.
+//! An object has `__dlpack__()`, which returns a capsule. Its type may also have a table of C functions, which do the
+//! same several times faster; small problems are done in less time than a tensor of PyTorch takes to make a capsule.
 
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
@@ -28,7 +28,8 @@ enum Owner<'py> {
 }
 
 impl<'py> Exported<'py> {
-    /// Asks an object; None if it has no DLPack. A tensor that gradients are recorded of is asked for one that they are not.
+    /// Asks an object; None if it has no DLPack. A tensor that gradients are recorded of is asked for one that they are
+    /// not.
     ///
     /// # Errors
     /// What the library raises; `TypeError` if it does not keep to the protocol.

@@ -1,8 +1,8 @@
 //! numpy's array interface, the C side of it: `__array_struct__`
 //! (<https://numpy.org/doc/stable/reference/arrays.interface.html>).
 //!
-//! It is several times faster to read than the dictionary `__array_interface__`, and unlike DLPack before numpy 2.1 it knows
-//! read-only arrays.
+//! It is several times faster to read than the dictionary `__array_interface__`, and unlike DLPack before numpy 2.1 it
+//! knows read-only arrays.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::NonNull;

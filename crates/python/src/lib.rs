@@ -1,17 +1,21 @@
 //! `regard._regard`: what the Python package `regard` is built on.
 //!
-//! The nouns that people meet are dataclasses in `python/regard`. Each of them holds a handle from [`nouns`], which has the
-//! kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`],
-//! [`interface`] and [`dlpack`], the only files with `unsafe` code, and goes out through [`results`]; [`threads`] keeps the pool that the kernel works on.
+//! The nouns that people meet are dataclasses in `python/regard`. Each of them holds a handle from [`nouns`], which has
+//! the kernel's own noun inside; [`attention`] puts handles together and runs them. Memory comes in through [`arrays`],
+//! [`interface`] and [`dlpack`], the only files with `unsafe` code, and goes out through [`results`]; [`threads`] keeps
+//! the pool that the kernel works on, and [`modify`] lets the kernel call Python.
 
 mod arrays;
 mod attention;
 mod cache;
 mod dlpack;
 mod interface;
+mod linear;
+mod modify;
 mod nouns;
 mod probes;
 mod results;
+mod rotary;
 mod threads;
 
 use pyo3::exceptions::PyValueError;
@@ -29,9 +33,15 @@ mod _regard {
     #[pymodule_export]
     use super::cache::KeyValueCache;
     #[pymodule_export]
+    use super::linear::linear_attention;
+    #[pymodule_export]
+    use super::modify::{modify, reweight};
+    #[pymodule_export]
     use super::nouns::{Bias, Mask, Normalizer, Score};
     #[pymodule_export]
     use super::probes::Probe;
+    #[pymodule_export]
+    use super::rotary::rotate;
     #[pymodule_export]
     use super::threads::{set_threads, threads};
 }

@@ -1,6 +1,7 @@
 //! Handles: the kernel's nouns, to be held by the dataclasses that people meet.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
@@ -116,57 +117,62 @@ impl Mask {
         Ok(Self::new(kernel::Blocks::from_layout(&array.booleans()?, shape, side).map_err(refused)?))
     }
 
-    /// A boolean for each pair, `[batch or 1, head or 1, query, key]` or the last of these axes. With `pairs`, the numbers of
-    /// queries and keys, the axes of 1 among the last two are shared.
+    /// A boolean for each pair, `[batch or 1, head or 1, query, key]` or the last of these axes. With `pairs`, the
+    /// numbers of queries and keys, the axes of 1 among the last two are shared.
     #[staticmethod]
     fn dense(visible: &Bound<PyAny>, pairs: Option<[usize; 2]>) -> PyResult<Self> {
         let array = Array::read("mask", visible)?;
         let [batch, heads, queries, keys] = four("mask", array.shape())?;
-        let visible = array.booleans()?;
         let [all_queries, all_keys] = pairs.unwrap_or([queries, keys]);
         let full = |n: usize, all: usize| if n == 1 { all } else { n };
         let shape = [batch, heads, full(queries, all_queries), full(keys, all_keys)];
         if heads == 1 && queries == 1 && keys == shape[3] {
-            return Ok(Self::new(kernel::KeyMask::new(visible, keys).map_err(refused)?));
+            return Ok(Self::new(kernel::KeyMask::new(array.booleans()?, keys).map_err(refused)?));
         }
-        let step = |n: usize, stride: usize| if n == 1 { 0 } else { stride };
-        let (row, column) = (step(queries, keys), step(keys, 1));
-        let at =
-            |batch, head, query, key| visible[(batch * heads + head) * queries * keys + query * row + key * column];
-        Ok(Self::new(kernel::Blocks::new(shape, at).map_err(refused)?))
+        let bytes = array.bytes()?;
+        let mut strides = [0; 4];
+        strides[4 - array.strides().len()..].copy_from_slice(array.strides());
+        let row = |batch, head, query, keys: Range<usize>| {
+            let first = batch * strides[0] + head * strides[1] + query * strides[2] + keys.start * strides[3];
+            word(&bytes[first..], strides[3], keys.len())
+        };
+        Ok(Self::new(kernel::Blocks::from_rows(shape, row).map_err(refused)?))
     }
 
-    /// `rows(batch, head, first, end)` gives booleans `[query, key]` for the queries from `first` to `end`; it is called for
-    /// all of them in order, for some `step` at a time.
+    /// `rows(batch, head, first, end)` gives booleans `[query, key]` for the queries from `first` to `end`; it is
+    /// called for all of them in order, for some `step` at a time.
     #[staticmethod]
     fn by_rows(shape: [usize; 4], step: usize, rows: &Bound<PyAny>) -> PyResult<Self> {
         let [_, _, queries, keys] = shape;
-        let (part, failed) = (RefCell::new((None, Vec::new())), RefCell::new(None));
+        let (part, failed) = (RefCell::new((None, None::<Array>)), RefCell::new(None));
         let ask = |place: (usize, usize, usize)| {
             let end = (place.2 + step).min(queries);
             let array = Array::read("mask", &rows.call1((place.0, place.1, place.2, end))?)?;
             if array.shape() != [end - place.2, keys] {
                 return Err(axes("mask", array.shape(), &format!("[{}, {keys}]", end - place.2)));
             }
-            array.booleans()
+            array.bytes()?;
+            Ok(array)
         };
-        let blocks = kernel::Blocks::new(shape, |batch, head, query, key| {
+        let blocks = kernel::Blocks::from_rows(shape, |batch, head, query, some| {
             if failed.borrow().is_some() {
-                return false;
+                return 0;
             }
             let place = (batch, head, query - query % step);
             let (known, visible) = &mut *part.borrow_mut();
             if *known != Some(place) {
                 *known = Some(place);
                 match ask(place) {
-                    Ok(new) => *visible = new,
+                    Ok(array) => *visible = Some(array),
                     Err(error) => {
                         failed.replace(Some(error));
-                        return false;
+                        return 0;
                     }
                 }
             }
-            visible[query % step * keys + key]
+            let Some(array) = visible else { return 0 };
+            let (Ok(bytes), &[row, key]) = (array.bytes(), array.strides()) else { return 0 };
+            word(&bytes[query % step * row + some.start * key..], key, some.len())
         });
         match failed.into_inner() {
             Some(error) => Err(error),
@@ -261,6 +267,23 @@ impl Normalizer {
     fn entmax15() -> Self {
         Self(Arc::new(kernel::Entmax15))
     }
+}
+
+/// Up to 64 booleans as bits, the first lowest.
+fn word(bytes: &[u8], stride: usize, count: usize) -> u64 {
+    if stride != 1 {
+        return (0..count).fold(0, |word, i| word | u64::from(bytes[i * stride] != 0) << i);
+    }
+    let (eights, rest) = bytes[..count].as_chunks::<8>();
+    let whole = eights.iter().enumerate().fold(0, |word, (i, &eight)| {
+        // The highest bit of each byte becomes whether the byte is not 0, and a product gathers the eight.
+        let eight = u64::from_le_bytes(eight);
+        let high = ((eight & 0x7f7f_7f7f_7f7f_7f7f) + 0x7f7f_7f7f_7f7f_7f7f) | eight;
+        let seen = (high >> 7) & 0x0101_0101_0101_0101;
+        word | (seen.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i)
+    });
+    let done = 8 * eights.len();
+    rest.iter().enumerate().fold(whole, |word, (i, &byte)| word | u64::from(byte != 0) << (done + i))
 }
 
 fn corner_of(corner: &str) -> PyResult<Corner> {

@@ -1,7 +1,7 @@
 //! Probes, from what to look for to arrays of what was seen.
 
 use pyo3::prelude::*;
-use regard_kernel::probe;
+use regard_kernel::probe::{self, Stage};
 
 use crate::results::Fresh;
 
@@ -11,6 +11,7 @@ pub struct Probe(What);
 
 enum What {
     Weights(Option<Vec<usize>>),
+    Scores(Stage),
     Entropy,
     TopKeys(usize),
     Received,
@@ -23,6 +24,12 @@ impl Probe {
     #[staticmethod]
     fn weights(heads: Option<Vec<usize>>) -> Self {
         Self(What::Weights(heads))
+    }
+
+    /// Gives `scores` `[batch, head, query, key]` after some of the biases, or all of them and the mask.
+    #[staticmethod]
+    fn scores(biases: Option<usize>) -> Self {
+        Self(What::Scores(biases.map_or(Stage::Masked, |biases| Stage::Scores { biases })))
     }
 
     /// Gives `entropy` `[batch, head, query]`.
@@ -56,6 +63,7 @@ impl Probe {
         Ok(match &self.0 {
             What::Weights(None) => Running::Weights(probe::Weights::new()),
             What::Weights(Some(heads)) => Running::Weights(probe::Weights::heads(heads.clone())),
+            What::Scores(stage) => Running::Weights(probe::Weights::new().at(*stage)),
             What::Entropy => Running::Entropy(probe::Entropy::new()),
             What::TopKeys(k) => Running::TopKeys(probe::TopKeys::new(*k), *k),
             What::Received => Running::Received(probe::Received::new()),

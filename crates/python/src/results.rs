@@ -102,13 +102,13 @@ fn modules(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 /// A module that is looked up once.
-struct Module(PyOnceLock<Py<PyAny>>, &'static str);
+pub struct Module(PyOnceLock<Py<PyAny>>, &'static str);
 
 static TORCH: Module = Module(PyOnceLock::new(), "torch");
-static NUMPY: Module = Module(PyOnceLock::new(), "numpy");
+pub static NUMPY: Module = Module(PyOnceLock::new(), "numpy");
 
 impl Module {
-    fn import<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+    pub fn import<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         Ok(self.0.get_or_try_init(py, || PyResult::Ok(py.import(self.1)?.into_any().unbind()))?.bind(py))
     }
 }

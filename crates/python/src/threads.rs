@@ -1,10 +1,11 @@
 //! The threads that the kernel works on.
 //!
-//! They start with the first call that has work for more than one, not with the import. A forked child, such as a worker
-//! of PyTorch's `DataLoader`, has none of its parent's threads and starts its own. The lock is only ever held by a thread
-//! that is attached to the interpreter, and so is a fork: no child finds it locked.
+//! They start with the first call that has work for more than one, not with the import. A forked child, such as a
+//! worker of PyTorch's `DataLoader`, has none of its parent's threads and starts its own. The lock is only ever held by
+//! a thread that is attached to the interpreter, and so is a fork: no child finds it locked.
 
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -70,11 +71,18 @@ pub const LITTLE: f64 = 4e6;
 /// Does `work` multiplications and additions without the interpreter.
 ///
 /// # Errors
-/// `RuntimeError` if no thread can be started.
+/// `RuntimeError` if no thread can be started; what a Python function raised that the kernel called.
 pub fn run<R: Send>(py: Python, work: f64, task: impl FnOnce() -> R + Send) -> PyResult<R> {
-    if work < LITTLE {
-        return Ok(py.detach(task));
-    }
-    let pool = pool()?;
-    Ok(py.detach(|| pool.install(task)))
+    // Whatever an exception leaves half done is never looked at.
+    let task = AssertUnwindSafe(task);
+    let done = if work < LITTLE {
+        py.detach(|| catch_unwind(task))
+    } else {
+        let pool = pool()?;
+        py.detach(|| pool.install(|| catch_unwind(task)))
+    };
+    done.or_else(|panic| match panic.downcast::<PyErr>() {
+        Ok(error) => Err(*error),
+        Err(panic) => resume_unwind(panic),
+    })
 }

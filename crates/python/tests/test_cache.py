@@ -6,7 +6,10 @@ import pytest
 import regard
 
 
-@pytest.mark.parametrize(("precision", "atol"), [("float32", 2e-6), ("float16", 2e-3), ("bfloat16", 2e-2), ("int8", 3e-2)])
+PRECISIONS = [("float32", 2e-6), ("float16", 2e-3), ("bfloat16", 2e-2), ("int8", 3e-2)]
+
+
+@pytest.mark.parametrize(("precision", "atol"), PRECISIONS)
 def test_step_by_step(inputs, precision, atol):
     q, k, v = inputs
     whole = regard.attention(q, k[:, :, :70], v[:, :, :70], mask=regard.Causal(), bias=regard.Alibi())

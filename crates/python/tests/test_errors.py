@@ -16,10 +16,11 @@ def ones(*shape, dtype=F):
 
 
 Q, K = ones(2, 4, 5, 8), ones(2, 2, 7, 8)
+UNALIGNED = numpy.frombuffer(b"\0" * 1281, F, 320, 1).reshape(Q.shape)
 
 SHAPES = [
-    (Q[0], K, K, "query is 3-dimensional, [4, 5, 8]: expected [batch, head, position, feature]"),
-    (Q, K[0, 0], K, "key is 2-dimensional, [7, 8]: expected [batch, head, position, feature]; of one head: key[None, None]"),
+    (Q[0], K, K, "query is 3-dimensional, [4, 5, 8]: expected [batch, head, position, feature]; of one batch: query["),
+    (Q, K[0, 0], K, "key is 2-dimensional, [7, 8]"),
     (Q, K, F(1), "value is 0-dimensional, []"),
     (Q[None], K, K, "query is 5-dimensional"),
     (Q, K[:1], K, "key has 1 batches, query 2"),
@@ -31,7 +32,7 @@ SHAPES = [
     (Q, K, K[:1], "value has 1 batches, query 2"),
     (Q[..., ::-1], K, K, "query has negative strides: call query.copy()"),
     (Q, K[:, ::-1], K, "key has negative strides: call key.copy()"),
-    (numpy.frombuffer(b"\0" * 1281, F, 320, 1).reshape(Q.shape), K, K, "query is not aligned to its numbers: call query.copy()"),
+    (UNALIGNED, K, K, "query is not aligned to its numbers: call query.copy()"),
 ]
 
 
@@ -64,7 +65,7 @@ def test_types(q, message):
 
 def test_tensors(torch):
     k = torch.ones(2, 2, 7, 8)
-    with pytest.raises(TypeError, match=re.escape("query is float64: expected float32, float16 or bfloat16; call query.float()")):
+    with pytest.raises(TypeError, match=r"query is float64: .*; call query.float\(\)"):
         regard.attention(torch.ones(2, 4, 5, 8, dtype=torch.float64), k, k)
     for q in [torch.ones(2, 4, 5, 8, device="meta"), torch.ones(2, 4, 5, 8).to_sparse()]:
         with pytest.raises((TypeError, ValueError, BufferError, RuntimeError)):
@@ -200,3 +201,19 @@ def test_observe():
     lse = numpy.zeros((1, 1, 1 << 20), F)
     with pytest.raises(ValueError, match="a pyramid shows larger maps"):
         regard.observe(long, long, lse, [regard.Weights()])
+
+
+def test_views_larger_than_memory():
+    one, many = ones(1, 1, 1, 8), numpy.broadcast_to(ones(1, 1, 1, 8), (1, 1, 1 << 46, 8))
+    lse, many_lse = ones(1, 1, 1), numpy.broadcast_to(ones(1, 1, 1), (1, 1, 1 << 46))
+    for call in [
+        lambda: regard.attention(many, one, one),
+        lambda: regard.attention_backward(many, one, one, many, many_lse, many),
+        lambda: regard.attention_backward(one, many, many, one, lse, one),
+        lambda: regard.observe(many, one, many_lse, [regard.Entropy()]),
+        lambda: regard.observe(one, many, lse, [regard.Received()]),
+        lambda: regard.KeyMask(numpy.broadcast_to(ones(1, dtype=bool), 1 << 50)),
+        lambda: regard.DenseBias(numpy.broadcast_to(ones(1), 1 << 50)),
+    ]:
+        with pytest.raises((MemoryError, ValueError)):
+            call()

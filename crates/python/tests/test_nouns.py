@@ -81,6 +81,10 @@ def buckets(distance):
     return numpy.where(distance > 0, 4, 0) + numpy.where(size < 2, size, numpy.minimum(far, 3))
 
 
+def lean(batch, head, query, key):
+    return (query - key) * 0.5 ** (head + batch)
+
+
 BIASES = [
     (regard.Alibi(), lambda e: e - SLOPES[:, None, None] * abs(PLACE - KEY)),
     (regard.Alibi([1, 2, 3, 4]), lambda e: e - (1 + HEAD) * abs(PLACE - KEY)),
@@ -90,7 +94,7 @@ BIASES = [
     (regard.DenseBias(DENSE[:4, None, :]), lambda e: e + DENSE[:4, None, :]),
     ([DENSE, regard.SoftCap(2.0), DENSE[:1]], lambda e: 2 * numpy.tanh((e + DENSE) / 2) + DENSE[:1]),
     (numpy.where(PAIRS, DENSE, -numpy.inf), lambda e: numpy.where(PAIRS, e + DENSE, -numpy.inf)),
-    (regard.bias(lambda b, h, i, j: (i - j) * 0.5** (h + b), L, S, 2, 4), lambda e: e + (QUERY - KEY) * 0.5** (HEAD + BATCH)),
+    (regard.bias(lean, L, S, 2, 4), lambda e: e + lean(BATCH, HEAD, QUERY, KEY)),
 ]
 
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Position};
 use crate::curve;
-use crate::data::batches::{Batching, Lengths};
+use crate::data::batches::{Batching, Epoch, Lengths};
 use crate::data::pairs::{Corpus, Pair};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::{DataError, augment};
@@ -161,10 +161,14 @@ impl Encoded {
         Ok(Encoded { sources, targets, lengths, extra: 0 })
     }
 
-    /// Adds the extra pairs that the recipe asks for to `pairs`, of which these are the tokens.
-    fn augment(&mut self, pairs: &[Pair], tokenizer: &Tokenizer, training: &Training) -> Result<()> {
+    /// Takes the pairs of an epoch in place of the extra pairs there are; these are the tokens of `pairs`.
+    fn augment(&mut self, pairs: &[Pair], tokenizer: &Tokenizer, training: &Training, epoch: u64) -> Result<()> {
         let Training { max_length, augment: share, seed, .. } = *training;
-        let extra = Encoded::new(&augment::extra_pairs(pairs, &self.lengths, max_length, share, seed), tokenizer)?;
+        self.sources.truncate(pairs.len());
+        self.targets.truncate(pairs.len());
+        self.lengths.truncate(pairs.len());
+        let made = augment::extra_pairs(pairs, &self.lengths, max_length, share, [seed, epoch]);
+        let extra = Encoded::new(&made, tokenizer)?;
         self.extra = extra.lengths.len();
         self.sources.extend(extra.sources);
         self.targets.extend(extra.targets);
@@ -207,7 +211,7 @@ pub fn start(
     } else {
         Tokenizer::train(texts(), vocabulary)?
     };
-    let mut encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     // Nothing is written before everything that can be known to fail has been tried: a folder with a run is not reused.
     check_lengths(data, &training, [&encoded, &dev])?;
@@ -217,12 +221,11 @@ pub fn start(
         architecture: architecture(tokenizer.vocab_size()),
         training,
     };
-    encoded.augment(&corpus.train, &tokenizer, &run.training)?;
     let (network, adam, position) = beginning(&run)?;
     std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
     tokenizer.save(out.join(interpreter::TOKENIZER))?;
     interpreter::write_json(&out.join("run.json"), &run)?;
-    go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
+    go_on(out, &run, &tokenizer, network, corpus.train, [encoded, dev], adam, position, stop, observe)
 }
 
 /// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on.
@@ -240,7 +243,7 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     }
     let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
     let corpus = Corpus::open(&run.data)?;
-    let mut encoded = Encoded::new(&corpus.train, &tokenizer)?;
+    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
     if encoded.fingerprint() != run.fingerprint {
         let problem = "has changed since the run began, so that it cannot go on to the same result".into();
         return Err(Error::Content { path: run.data.clone(), problem });
@@ -258,8 +261,7 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     };
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     check_lengths(&run.data, &run.training, [&encoded, &dev])?;
-    encoded.augment(&corpus.train, &tokenizer, &run.training)?;
-    go_on(out, &run, &tokenizer, network, [encoded, dev], adam, position, stop, observe)
+    go_on(out, &run, &tokenizer, network, corpus.train, [encoded, dev], adam, position, stop, observe)
 }
 
 /// The network, the optimiser and the position that a run begins with: functions of the run alone.
@@ -317,6 +319,7 @@ fn go_on(
     run: &Run,
     tokenizer: &Tokenizer,
     network: Network,
+    pairs: Vec<Pair>,
     data: [Encoded; 2],
     adam: Adam,
     position: Position,
@@ -326,7 +329,8 @@ fn go_on(
     let [train, dev] = data;
     let batching = batching(&run.training);
     let metrics = truncated_metrics(&out.join("metrics.jsonl"), position.step)?;
-    let session = Session { out, run, tokenizer, batching, train, dev, shards: Shards::new(run.training.shards)? };
+    let mut session =
+        Session { out, run, tokenizer, batching, pairs, train, dev, shards: Shards::new(run.training.shards)? };
     with_network!(network, model => session.train(&model, adam, position, metrics, stop, observe))
 }
 
@@ -336,6 +340,8 @@ struct Session<'a> {
     run: &'a Run,
     tokenizer: &'a Tokenizer,
     batching: Batching,
+    pairs: Vec<Pair>,
+    /// The tokens of the pairs, and of an epoch's extra pairs.
     train: Encoded,
     dev: Encoded,
     shards: Shards,
@@ -343,7 +349,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn train<M: Translator + 'static>(
-        &self,
+        &mut self,
         prototype: &M,
         mut adam: Adam,
         mut position: Position,
@@ -352,7 +358,7 @@ impl Session<'_> {
         observe: &mut dyn FnMut(Event),
     ) -> Result<Outcome> {
         let Training { steps, validate_every, seed, .. } = self.run.training;
-        let mut epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
+        let mut epoch = self.epoch(position.epoch)?;
         let parameters = prototype.num_params();
         let (extra, left_out) = (self.train.extra, epoch.left_out);
         let pairs = self.train.lengths.len() - extra;
@@ -364,7 +370,7 @@ impl Session<'_> {
             if position.batch >= epoch.batches.len() {
                 position.epoch += 1;
                 position.batch = 0;
-                epoch = self.batching.epoch(&self.train.lengths, seed, position.epoch)?;
+                epoch = self.epoch(position.epoch)?;
             }
             let step = position.step + 1;
             let batch = &epoch.batches[position.batch];
@@ -401,6 +407,12 @@ impl Session<'_> {
             }
         }
         Ok(Outcome { step: position.step, best: position.best, interrupted, seconds: position.seconds })
+    }
+
+    /// The batches of an epoch, with extra pairs of its own.
+    fn epoch(&mut self, epoch: u64) -> Result<Epoch> {
+        self.train.augment(&self.pairs, self.tokenizer, &self.run.training, epoch)?;
+        Ok(self.batching.epoch(&self.train.lengths, self.run.training.seed, epoch)?)
     }
 
     /// Measures the averaged weights, and writes the model when they are the best so far.

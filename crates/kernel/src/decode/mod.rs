@@ -1,8 +1,22 @@
 //! Generating one position after another: attention of few queries with many keys.
 //!
-//! What takes time is to read keys and values, so each is read once: the query heads that share a key head are worked on
-//! together, and the work is cut over keys too, so that every thread has some. Each part of the keys leaves what it knows
-//! of a row, and the parts are joined in order (Dao et al., "Flash-Decoding", 2023).
+//! A new position has one query, and the products of a block of queries shrink to those of a vector: each number of the
+//! keys and values is read once and met by a single multiplication. The processor could do many times as many in the time
+//! that memory takes to deliver the number, so a decode is as fast as it reads, and everything here is about reading less
+//! and never waiting:
+//!
+//! - Query heads that share a key head are worked on together, and what they share is read once.
+//! - Numbers are read as they are kept. Halves are half the bytes of singles, and nearly twice as fast; whole numbers with
+//!   scales ([`Precision`](crate::Precision)) are a quarter.
+//! - With few queries, most lanes of a tile would be empty, so vectors are filled with features for the products, and with
+//!   keys for the softmax. Memory is asked for numbers well ahead of their use.
+//! - The work is cut over keys, too, so that every thread has some even for one query of one head. Each part of the keys
+//!   leaves what it knows of a row (the greatest score, the sum of weights, the context so far), and the parts are joined
+//!   in order, by the same rescaling that joins tiles (Dao et al., "Flash-Decoding", 2023). How keys are cut depends on
+//!   their number alone, and therefore bits do not depend on threads.
+//!
+//! What is read lies in a [`KeyValueCache`], whose sequences grow together, in a [`PagedCache`], whose sequences grow, fork
+//! and end on their own, or in the caller's memory. [`Attention::decode`](crate::Attention::decode) takes any of them.
 
 mod block;
 mod cache;
@@ -26,7 +40,8 @@ use block::Block;
 use past::Group;
 
 pub use cache::KeyValueCache;
-pub use paged::{PagedCache, Pages};
+pub use paged::PagedCache;
+pub(crate) use paged::Pages;
 pub use past::Past;
 
 /// The parts that a row's keys are cut into: of 1024 keys, or of more where that would make more than 32 parts. Threads have

@@ -44,16 +44,17 @@ impl<'a> Past<'a> {
     /// If queries, past and attention do not fit.
     pub(super) fn groups(&self, attention: &'a Attention, queries: &View<'a>) -> Result<Vec<Group<'a>>> {
         let batch = queries.shape()[0];
-        let group = |length, batches| {
-            let (keys, values) = (self.keys.positions(length), self.values.positions(length));
+        let group = |(keys, values): (View<'a>, View<'a>), batches| {
             let problem = Problem::new(attention, queries, &keys)?.with_values(&values)?;
             Ok(Group { problem, values, batches })
         };
         match &self.lengths {
             Some(lengths) if lengths.len() == batch && lengths.iter().any(|length| *length != lengths[0]) => {
-                lengths.iter().enumerate().map(|(batch, &length)| group(length, batch..batch + 1)).collect()
+                let first = |length| (self.keys.positions(length), self.values.positions(length));
+                let lengths = lengths.iter().enumerate();
+                lengths.map(|(batch, &length)| group(first(length), batch..batch + 1)).collect()
             }
-            _ => Ok(vec![group(self.keys.shape()[2], 0..batch)?]),
+            _ => Ok(vec![group((self.keys, self.values), 0..batch)?]),
         }
     }
 }

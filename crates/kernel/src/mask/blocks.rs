@@ -41,8 +41,27 @@ impl Blocks {
     /// # Errors
     /// If the shape is larger than memory.
     pub fn new(shape: [usize; 4], sees: impl Fn(usize, usize, usize, usize) -> bool) -> Result<Self> {
-        Self::build(shape, |[batch, head], queries, key| {
-            queries.enumerate().fold(0, |word, (i, query)| word | u64::from(sees(batch, head, query, key)) << i)
+        Self::build(shape, |[batch, head], queries, keys, words| {
+            for (word, key) in words.iter_mut().zip(keys) {
+                let seen = queries.clone().enumerate();
+                *word = seen.fold(0, |word, (i, query)| word | u64::from(sees(batch, head, query, key)) << i);
+            }
+        })
+    }
+
+    /// As [`new`](Blocks::new), for a pattern that is at hand as memory: asks `row(batch, head, query, keys)` once for every
+    /// query and up to 64 consecutive keys, for a word with a bit a key, the first key lowest. Bits past the keys mean
+    /// nothing.
+    ///
+    /// # Errors
+    /// If the shape is larger than memory.
+    pub fn from_rows(shape: [usize; 4], row: impl Fn(usize, usize, usize, Range<usize>) -> u64) -> Result<Self> {
+        Self::build(shape, |[batch, head], queries, keys, words| {
+            let all = low_bits(keys.len());
+            for (word, query) in words.iter_mut().zip(queries) {
+                *word = row(batch, head, query, keys.clone()) & all;
+            }
+            transpose(words);
         })
     }
 
@@ -64,18 +83,23 @@ impl Blocks {
             return Err(Error::new("layout of blocks", given, format!("the product of {sizes:?}")));
         }
         let [_, _, rows, columns] = sizes;
-        Self::build(shape, |[batch, head], queries, key| {
+        Self::build(shape, |[batch, head], queries, keys, words| {
             let map = &layout[(batch * heads + head) * rows * columns..];
-            let cells = queries.start / side..=(queries.end - 1) / side;
-            cells.filter(|row| map[row * columns + key / side]).fold(0, |word, row| {
-                let start = (row * side).max(queries.start) - queries.start;
-                word | (low_bits((row + 1).saturating_mul(side) - queries.start) & !low_bits(start))
-            })
+            for (word, key) in words.iter_mut().zip(keys) {
+                let cells = queries.start / side..=(queries.end - 1) / side;
+                *word = cells.filter(|row| map[row * columns + key / side]).fold(0, |word, row| {
+                    let start = (row * side).max(queries.start) - queries.start;
+                    word | (low_bits((row + 1).saturating_mul(side) - queries.start) & !low_bits(start))
+                });
+            }
         })
     }
 
-    /// `word([batch, head], queries, key)` says which of some queries see a key.
-    fn build(shape: [usize; 4], word: impl Fn([usize; 2], Range<usize>, usize) -> u64) -> Result<Self> {
+    /// `fill([batch, head], queries, keys, words)` says in a word for each key which of the queries see it; words come as 0.
+    fn build(
+        shape: [usize; 4],
+        fill: impl Fn([usize; 2], Range<usize>, Range<usize>, &mut [u64; SIDE]),
+    ) -> Result<Self> {
         let [batch, heads, queries, keys] = shape;
         let sizes = [batch, heads, queries.div_ceil(SIDE), keys.div_ceil(SIDE)];
         let too_large = || Error::new("blocks", format!("{shape:?}"), "so few that they fit into memory");
@@ -87,9 +111,8 @@ impl Blocks {
                 let all = low_bits(queries.len());
                 for keys in blocks(0..keys, SIDE) {
                     let mut words = [0; SIDE];
-                    for (bits, key) in words.iter_mut().zip(keys.clone()) {
-                        *bits = word([map / heads, map % heads], queries.clone(), key) & all;
-                    }
+                    fill([map / heads, map % heads], queries.clone(), keys.clone(), &mut words);
+                    words.iter_mut().for_each(|word| *word &= all);
                     let words_of_keys = &words[..keys.len()];
                     kinds.push(if words_of_keys.iter().all(|&word| word == 0) {
                         Kind::Empty
@@ -162,4 +185,27 @@ impl Mask for Blocks {
 fn borders(range: &Range<usize>) -> impl Iterator<Item = usize> + Clone + use<> {
     let next = range.start - range.start % SIDE + SIDE;
     std::iter::once(range.start).chain((next..range.end).step_by(SIDE))
+}
+
+/// Exchanges the rows and columns of a square of bits: halves, then quarters, down to single bits (Warren, "Hacker's
+/// Delight", 7-3).
+fn transpose(words: &mut [u64; SIDE]) {
+    // Most squares of most patterns are of one kind, and stay what they are.
+    if words.iter().all(|&word| word == 0) || words.iter().all(|&word| word == u64::MAX) {
+        return;
+    }
+    let mut size = SIDE / 2;
+    let mut low = u64::MAX >> size;
+    while size > 0 {
+        for pair in words.chunks_exact_mut(2 * size) {
+            let (upper, lower) = pair.split_at_mut(size);
+            for (upper, lower) in upper.iter_mut().zip(lower) {
+                let exchanged = (*upper >> size ^ *lower) & low;
+                *upper ^= exchanged << size;
+                *lower ^= exchanged;
+            }
+        }
+        size /= 2;
+        low ^= low << size;
+    }
 }

@@ -129,6 +129,11 @@ fn blocks() {
     };
     let full = |shape: &Shape| [shape.batch, shape.heads, shape.queries, shape.keys];
     check(|shape| Blocks::new(full(shape), rule).unwrap(), |_, [b, h, i, j]| rule(b, h, i, j));
+    let row = |b, h, i, keys: std::ops::Range<usize>| {
+        let past = u64::MAX.checked_shl(keys.len() as u32).unwrap_or(0);
+        keys.enumerate().fold(past, |word, (bit, j)| word | u64::from(rule(b, h, i, j)) << bit)
+    };
+    check(|shape| Blocks::from_rows(full(shape), row).unwrap(), |_, [b, h, i, j]| rule(b, h, i, j));
     check(
         |shape| Blocks::new([1, 1, shape.queries, shape.keys], |_, _, i, j| j <= i).unwrap(),
         |_, [_, _, i, j]| j <= i,

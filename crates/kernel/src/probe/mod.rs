@@ -11,7 +11,6 @@ mod weights;
 
 use std::ops::Range;
 
-use crate::Result;
 use crate::pack;
 use crate::problem::{Problem, Seen, run as run_tasks};
 use crate::scan::AllLimits;
@@ -20,6 +19,7 @@ use crate::scores::Scores;
 use crate::scratch;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile, blocks};
 use crate::simd::pad;
+use crate::{Error, Result};
 
 pub use entropy::Entropy;
 pub use pyramid::Pyramid;
@@ -27,16 +27,37 @@ pub use received::Received;
 pub use top_keys::{TopKey, TopKeys};
 pub use weights::Weights;
 
+/// How far along the way from scores to weights a probe looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Scores that so many of the biases, in order, have changed; hidden pairs have theirs, too.
+    Scores {
+        /// 0 shows what the score alone gives.
+        biases: usize,
+    },
+    /// Scores with all biases, as they are normalised: −∞ where hidden.
+    Masked,
+    /// Weights, 0 where hidden.
+    #[default]
+    Weights,
+}
+
 /// Notes something about the weights of an attention.
 pub trait Probe: Send {
+    /// What the probe is shown: weights, unless it says otherwise.
+    fn stage(&self) -> Stage {
+        Stage::default()
+    }
+
     /// A new problem: forget what was noted and make room.
     ///
     /// # Errors
     /// If the problem is too large for the probe, or has not what it asks for.
     fn begin(&mut self, shape: &Shape) -> Result<()>;
 
-    /// A tile of weights. Tiles come by batch, then head, then queries, then keys; those that are hidden altogether do
-    /// not come, and hidden pairs of the others weigh 0. Weight that a sink took is nowhere.
+    /// A tile of weights, or of what [`stage`](Probe::stage) asks for. Tiles come by batch, then head, then queries, then
+    /// keys; those that are hidden altogether do not come, and hidden pairs of the others weigh 0. Weight that a sink took
+    /// is nowhere.
     fn tile(&mut self, tile: &Tile, weights: &Scores);
 }
 
@@ -46,64 +67,91 @@ const WAVE: usize = 32;
 /// Tiles of the same queries that are computed together.
 const TOGETHER: usize = 4;
 
-/// Shows the weights of some queries on some keys to all probes.
+/// Shows every probe what it asks for, of some queries and some keys. Stages are few, and each has a pass of its own.
 pub(crate) fn run(
     problem: &Problem,
     lse: &[f32],
     [queries, keys]: [Range<usize>; 2],
     probes: &mut [&mut dyn Probe],
 ) -> Result<()> {
+    let most = problem.attention.biases.len();
     let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
+    let mut stages: Vec<Stage> = Vec::new();
     for probe in probes.iter_mut() {
+        match probe.stage() {
+            Stage::Scores { biases } if biases > most => {
+                return Err(Error::new("biases of the scores to observe", biases, format!("at most {most}")));
+            }
+            stage if !stages.contains(&stage) => stages.push(stage),
+            _ => {}
+        }
         probe.begin(&shape)?;
     }
+    for stage in stages {
+        let asking = probes.iter_mut().filter(|probe| probe.stage() == stage).collect();
+        show(problem, lse, stage, [&queries, &keys], asking);
+    }
+    Ok(())
+}
+
+/// Shows some queries and some keys at a stage to all probes.
+fn show(
+    problem: &Problem,
+    lse: &[f32],
+    stage: Stage,
+    [queries, keys]: [&Range<usize>; 2],
+    mut probes: Vec<&mut &mut dyn Probe>,
+) {
+    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
     let Shape { batch, heads, .. } = shape;
     let per_block = blocks(keys.clone(), TOGETHER * KEY_BLOCK).count();
     let count = batch * heads * blocks(queries.clone(), QUERY_BLOCK).count() * per_block;
     let share = shape.queries as f64 * shape.keys as f64 / (problem.shape.queries as f64 * problem.shape.keys as f64);
-    let (all_queries, all_keys) = (&queries, &keys);
     let mut runs = (0..batch * heads).flat_map(|unit| {
-        blocks(all_queries.clone(), QUERY_BLOCK).flat_map(move |queries| {
+        blocks(queries.clone(), QUERY_BLOCK).flat_map(move |queries| {
             let run = move |keys| problem.tile(unit / heads, unit % heads, queries.clone(), keys);
-            blocks(all_keys.clone(), TOGETHER * KEY_BLOCK).map(run)
+            blocks(keys.clone(), TOGETHER * KEY_BLOCK).map(run)
         })
     });
-    let limits = AllLimits::find(problem);
+    let limits = if stage == Stage::Weights { AllLimits::find(problem) } else { None };
     let mut memory = vec![0.0; (WAVE / TOGETHER).min(count) * TOGETHER * QUERY_BLOCK * KEY_BLOCK];
     loop {
         let wave: Vec<Tile> = runs.by_ref().take(WAVE / TOGETHER).collect();
         if wave.is_empty() {
-            return Ok(());
+            return;
         }
         let work = problem.work() * share * wave.len() as f64 / count as f64;
         let mut tiles: Vec<_> = wave.iter().map(|run| (run, Vec::new())).collect();
         let tasks = tiles.iter_mut().zip(memory.chunks_exact_mut(TOGETHER * QUERY_BLOCK * KEY_BLOCK)).collect();
-        run_tasks(work, tasks, |((run, tiles), memory)| *tiles = weights(problem, lse, limits.as_ref(), run, memory));
+        run_tasks(work, tasks, |((run, tiles), memory)| {
+            *tiles = shown(problem, lse, limits.as_ref(), stage, run, memory);
+        });
         let tiles: Vec<_> = tiles
             .into_iter()
             .flat_map(|(_, tiles)| tiles)
-            .map(|(tile, weights)| {
+            .map(|(tile, scores)| {
                 let tile = Tile {
                     shape: &shape,
                     queries: tile.queries.start - queries.start..tile.queries.end - queries.start,
                     keys: tile.keys.start - keys.start..tile.keys.end - keys.start,
                     ..tile
                 };
-                let weights = weights.renumbered(&tile);
-                (tile, weights)
+                let scores = scores.renumbered(&tile);
+                (tile, scores)
             })
             .collect();
         run_tasks(work, probes.iter_mut().collect(), |probe| {
-            tiles.iter().for_each(|(tile, weights)| probe.tile(tile, weights));
+            tiles.iter().for_each(|(tile, scores)| probe.tile(tile, scores));
         });
     }
 }
 
-/// The weights of a run of tiles, without those that are hidden.
-fn weights<'a>(
+/// What a run of tiles shows at a stage, without those that are hidden.
+fn shown<'a>(
     problem: &'a Problem,
     lse: &[f32],
     limits: Option<&AllLimits>,
+    stage: Stage,
     run: &Tile,
     memory: &'a mut [f32],
 ) -> Vec<(Tile<'a>, Scores<'a>)> {
@@ -122,18 +170,24 @@ fn weights<'a>(
         for (keys, memory) in blocks(run.keys.clone(), KEY_BLOCK).zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK))
         {
             let tile = problem.tile(run.batch, run.head, run.queries.clone(), keys);
-            let seen = problem.seen(&tile);
+            let seen = if let Stage::Scores { .. } = stage { Seen::Everything } else { problem.seen(&tile) };
             if matches!(seen, Seen::Nothing) {
                 continue;
             }
             let mut scores = Scores::of(&tile, &seen, memory);
-            problem.scores(&tile, &packed, &seen, &mut scores);
-            if let Some(limits) = &limits {
-                normalizer.select(limits, &mut scores);
-            }
-            normalizer.weights(&rows, &mut scores);
-            if let Seen::Some(visible) = &seen {
-                visible.hide(&mut scores, 0.0);
+            match stage {
+                Stage::Scores { biases } => problem.biased(&tile, &packed, biases, &mut scores),
+                Stage::Masked => problem.scores(&tile, &packed, &seen, &mut scores),
+                Stage::Weights => {
+                    problem.scores(&tile, &packed, &seen, &mut scores);
+                    if let Some(limits) = &limits {
+                        normalizer.select(limits, &mut scores);
+                    }
+                    normalizer.weights(&rows, &mut scores);
+                    if let Seen::Some(visible) = &seen {
+                        visible.hide(&mut scores, 0.0);
+                    }
+                }
             }
             tiles.push((tile, scores));
         }

@@ -1,10 +1,10 @@
 //! How much each key is looked at.
 
 use super::Probe;
-use crate::Result;
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
 use crate::simd::{LANES, Lanes, multiversion};
+use crate::{Error, Result};
 
 /// The weight that each key receives from all queries, `Σ_i a_ij`, `[batch, head, key]`.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,11 @@ impl Probe for Received {
     fn begin(&mut self, shape: &Shape) -> Result<()> {
         self.shape = [shape.batch, shape.heads, shape.keys];
         self.values.clear();
-        self.values.resize(shape.batch * shape.heads * shape.keys, 0.0);
+        let size = shape.batch * shape.heads * shape.keys;
+        if self.values.try_reserve(size).is_err() {
+            return Err(Error::new("keys", shape.keys, "so few that a number for each fits into memory"));
+        }
+        self.values.resize(size, 0.0);
         Ok(())
     }
 

@@ -47,10 +47,10 @@ impl Probe for TopKeys {
         self.shape = [shape.batch, shape.heads, shape.queries];
         self.k = self.wanted.min(shape.keys);
         let size = self.shape.iter().try_fold(self.k, |size, &n| size.checked_mul(n));
-        let Some(size) = size.filter(|&size| size <= isize::MAX as usize / size_of::<TopKey>()) else {
+        self.best.clear();
+        let Some(size) = size.filter(|&size| self.best.try_reserve(size).is_ok()) else {
             return Err(Error::new("top keys", self.k, "so few that they fit into memory"));
         };
-        self.best.clear();
         self.best.resize(size, TopKey::default());
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! The whole map, for inputs that are small.
 
-use super::Probe;
+use super::{Probe, Stage};
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
 use crate::{Error, Result};
 
-/// Every weight, `[batch, head, query, key]`.
+/// Every weight, `[batch, head, query, key]`, or what comes before it.
 #[derive(Clone, Debug, Default)]
 pub struct Weights {
+    stage: Stage,
     chosen: Option<Vec<usize>>,
     shape: [usize; 4],
     values: Vec<f32>,
@@ -27,6 +28,11 @@ impl Weights {
         Self { chosen: Some(heads.into()), ..Self::default() }
     }
 
+    /// The scores of an earlier stage instead.
+    pub fn at(self, stage: Stage) -> Self {
+        Self { stage, ..self }
+    }
+
     /// `[batch, chosen head, query, key]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
@@ -44,6 +50,10 @@ impl Weights {
 }
 
 impl Probe for Weights {
+    fn stage(&self) -> Stage {
+        self.stage
+    }
+
     fn begin(&mut self, shape: &Shape) -> Result<()> {
         if let Some(head) = self.chosen.iter().flatten().find(|&&head| head >= shape.heads) {
             return Err(Error::new("heads to observe", head, format!("less than {}", shape.heads)));
@@ -56,7 +66,7 @@ impl Probe for Weights {
             return Err(Error::new("weights to keep", format!("{:?}", self.shape), expected));
         };
         self.values.clear();
-        self.values.resize(size, 0.0);
+        self.values.resize(size, if self.stage == Stage::Masked { f32::NEG_INFINITY } else { 0.0 });
         Ok(())
     }
 

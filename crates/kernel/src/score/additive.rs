@@ -44,6 +44,9 @@ impl Score for Additive {
     fn forward(&self, tile: &Tile, queries: &Queries, keys: &Keys, scores: &mut Scores) {
         let v = &self.v[self.start(tile.head)..][..self.width];
         let (lanes, padded) = (scores.lanes(), pad(self.width));
+        if padded == 0 {
+            return scores.values_mut().fill(0.0); // a sum of nothing
+        }
         scratch::with([keys.matrix.rows() * padded, FEW * padded], |[key_rows, query_rows]| {
             pack::rows(keys.matrix, key_rows);
             if queries.count <= FEW {
@@ -51,7 +54,7 @@ impl Score for Additive {
                 let turned = Matrix::panel(queries.transposed, self.width, queries.count, lanes).transposed();
                 pack::rows(turned, query_rows);
             }
-            let key_rows = key_rows.chunks_exact(padded.max(1));
+            let key_rows = key_rows.chunks_exact(padded);
             for (key, scores) in key_rows.zip(scores.values_mut().chunks_exact_mut(lanes)) {
                 if queries.count <= FEW {
                     for (query, score) in query_rows.chunks_exact(padded).zip(&mut scores[..queries.count]) {

@@ -12,9 +12,9 @@ Each factor is a noun, and every combination of them is one pass over the keys t
     regard.observe(q, k, out.lse, [regard.Entropy(), regard.TopKeys(8)], mask=..., bias=...)
 
 Arrays are ``[batch, head, position, feature]`` of float32, float16 or bfloat16, with any strides that are not negative;
-they are read where they lie. Results are of the library, and the type, of what was given. The interpreter is free while the
-kernel works. Query heads may be a multiple of key heads, and the width of values may differ from that of keys. A query
-that sees no key gets zeros and ``lse = -inf``.
+they are read where they lie. Results are of the library, and the type, of what was given. The interpreter is free while
+the kernel works. Query heads may be a multiple of key heads, and the width of values may differ from that of keys. A
+query that sees no key gets zeros and ``lse = -inf``.
 
 `TypeError` says that something is no such array, `ValueError` that sizes or settings do not fit.
 """
@@ -22,6 +22,7 @@ that sees no key gets zeros and ``lse = -inf``.
 from ._regard import set_threads, threads
 from .biases import Alibi, Bias, DenseBias, RelativeBuckets, SoftCap, bias
 from .cache import KeyValueCache
+from .linear import Remembered, linear_attention
 from .masks import (
     Blocks,
     Causal,
@@ -36,9 +37,11 @@ from .masks import (
     Window,
     mask,
 )
+from .modify import Modify, Reweight
 from .normalizers import Entmax15, Normalizer, Sigmoid, Softmax, Sparsemax, TopK
 from .operations import Attended, Dropout, Gradients, attention, attention_backward, observe
-from .probes import Entropy, Probe, Pyramid, Received, TopKeys, Weights
+from .probes import Entropy, Probe, Pyramid, Received, Scores, TopKeys, Weights
+from .rotary import rotate
 from .scores import Additive, Bilinear, Cosine, Dot, ScaledDot, Score
 
 __all__ = [
@@ -63,6 +66,7 @@ __all__ = [
     "KeyMask",
     "KeyValueCache",
     "Mask",
+    "Modify",
     "Normalizer",
     "Padding",
     "Prefix",
@@ -70,8 +74,11 @@ __all__ = [
     "Pyramid",
     "Received",
     "RelativeBuckets",
+    "Remembered",
+    "Reweight",
     "ScaledDot",
     "Score",
+    "Scores",
     "Sigmoid",
     "SoftCap",
     "Softmax",
@@ -83,8 +90,10 @@ __all__ = [
     "attention",
     "attention_backward",
     "bias",
+    "linear_attention",
     "mask",
     "observe",
+    "rotate",
     "set_threads",
     "threads",
 ]

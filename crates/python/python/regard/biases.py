@@ -39,8 +39,8 @@ class Alibi(Bias):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RelativeBuckets(Bias):
-    """A learned number for each bucket of distances and each head, ``table`` ``[bucket, head]``, as in T5 (Raffel et al.
-    2020).
+    """A learned number for each bucket of distances and each head, ``table`` ``[bucket, head]``, as in T5 (Raffel et
+    al. 2020).
 
     Near distances have a bucket each, farther ones share buckets that widen logarithmically up to ``max_distance``. If
     ``bidirectional``, half of the buckets are for keys after the query. Positions are aligned bottom-right.
@@ -89,13 +89,13 @@ class DenseBias(Bias):
 def bias(function: Callable[..., Any], queries: int, keys: int, batch: int = 1, heads: int = 1) -> DenseBias:
     """A bias by any rule, evaluated once.
 
-    ``function(batch, head, query, key)`` is given index arrays of int64 that broadcast to ``[1, 1, some queries, keys]`` and
-    returns numbers that do, too. What is kept are all ``batch · heads · queries · keys`` of them, in float32. ``batch=1`` and
-    ``heads=1`` hold for all batches and heads.
+    ``function(batch, head, query, key)`` is given index arrays of int64 that broadcast to ``[1, 1, some queries,
+    keys]`` and returns numbers that do, too. What is kept are all ``batch · heads · queries · keys`` of them, in
+    float32. ``batch=1`` and ``heads=1`` hold for all batches and heads.
 
     >>> lean = regard.bias(lambda b, h, i, j: -0.1 * abs(i - j), queries=512, keys=512)
     """
-    shape = tuple(count(name, n) for name, n in [("batch", batch), ("heads", heads), ("queries", queries), ("keys", keys)])
+    shape = count("batch", batch), count("heads", heads), count("queries", queries), count("keys", keys)
     values = numpy.empty(shape, numpy.float32)
     key = numpy.arange(keys).reshape(1, 1, 1, -1)
     # Some 2²⁰ pairs at a time.
@@ -104,5 +104,6 @@ def bias(function: Callable[..., Any], queries: int, keys: int, batch: int = 1, 
         at = [numpy.full((1, 1, 1, 1), index) for index in place]
         for first in range(0, queries, step):
             query = numpy.arange(first, min(first + step, queries)).reshape(1, 1, -1, 1)
-            values[place][first : first + step] = numpy.broadcast_to(function(*at, query, key), (1, 1, query.size, keys))
+            rows = numpy.broadcast_to(function(*at, query, key), (1, 1, query.size, keys))
+            values[place][first : first + step] = rows
     return DenseBias(values)

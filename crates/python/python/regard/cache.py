@@ -16,12 +16,12 @@ from .scores import Score
 class KeyValueCache:
     """Keys and values of sequences that grow together, ``[batch, key head, position, feature]``.
 
-    The sizes are those of what is appended first. Room for positions doubles when it runs out, so that appending costs the
-    same on average however long the cache grows.
+    The sizes are those of what is appended first. Room for positions doubles when it runs out, so that appending costs
+    the same on average however long the cache grows.
 
     Args:
-        precision: What numbers are rounded to as they are appended: "float32", "float16", "bfloat16", or "int8" with a scale
-            for each row.
+        precision: What numbers are rounded to as they are appended: "float32", "float16", "bfloat16", or "int8" with a
+            scale for each row.
     """
 
     def __init__(self, precision: str = "float32") -> None:
@@ -56,8 +56,8 @@ class KeyValueCache:
         bias: Bias | Any | Sequence[Bias | Any] = None,
         normalizer: Normalizer | None = None,
     ) -> Attended:
-        """As `attention`, with the keys and values held. Few queries, as when a text is generated, are attended with at the
-        speed of memory.
+        """As `attention`, with the keys and values held. Few queries, as when a text is generated, are attended with at
+        the speed of memory.
 
         Args:
             query: ``[batch, head, L, d]``

@@ -102,7 +102,8 @@ def _reach(past: int | None, future: int | None) -> tuple[int | None, int | None
 
 @dataclass(frozen=True)
 class Window(Mask):
-    """A query sees the keys from ``past`` before to ``future`` after where it stands, both included; None is no limit."""
+    """A query sees the keys from ``past`` before to ``future`` after where it stands, both included; None is no
+    limit."""
 
     past: int | None = None
     future: int | None = None
@@ -130,8 +131,8 @@ class Dilated(Mask):
 class Global(Mask):
     """Chosen positions see everything and are seen by all: ``Window(256, 256) | Global([0])``.
 
-    ``positions`` are those of keys, the same in every batch, or a sequence of them for each batch; a query is chosen if it
-    stands at such a key.
+    ``positions`` are those of keys, the same in every batch, or a sequence of them for each batch; a query is chosen if
+    it stands at such a key.
     """
 
     positions: Sequence[int] | Sequence[Sequence[int]]
@@ -170,8 +171,8 @@ class Prefix(Mask):
 class Documents(Mask):
     """Several documents lie end to end in one sequence; a query sees the keys of its own document only.
 
-    Offsets are where documents begin, with the total length at the end: ``[0, 3, 8]`` is a document of three positions and
-    one of five. ``keys`` are the offsets among the keys, if they differ from those among the queries.
+    Offsets are where documents begin, with the total length at the end: ``[0, 3, 8]`` is a document of three positions
+    and one of five. ``keys`` are the offsets among the keys, if they differ from those among the queries.
     """
 
     queries: Sequence[int]
@@ -196,11 +197,11 @@ class KeyMask(Mask):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DenseMask(Mask):
-    """A boolean for each pair, True where the query sees the key: ``[batch or 1, head or 1, query or 1, key or 1]``, or the
-    last of these axes.
+    """A boolean for each pair, True where the query sees the key: ``[batch or 1, head or 1, query or 1, key or 1]``, or
+    the last of these axes.
 
-    ``mask=array`` means this. The array is looked at once, when the mask is built (and at each call if its axis of queries
-    or keys is shared), and kept as a bit a pair, of mixed tiles only.
+    ``mask=array`` means this. The array is looked at once, when the mask is built (and at each call if its axis of
+    queries or keys is shared), and kept as a bit a pair, of mixed tiles only.
     """
 
     visible: Any
@@ -218,8 +219,8 @@ class DenseMask(Mask):
 @dataclass(frozen=True, eq=False, repr=False)
 class Blocks(Mask):
     """The pairs of ``queries`` and ``keys`` are cut into squares of ``side``, those at the ends perhaps smaller, and
-    ``layout``, booleans ``[batch or 1, head or 1, ⌈queries / side⌉, ⌈keys / side⌉]`` or the last of these axes, says which of
-    them are visible.
+    ``layout``, booleans ``[batch or 1, head or 1, ⌈queries / side⌉, ⌈keys / side⌉]`` or the last of these axes, says
+    which of them are visible.
 
     A side that is a multiple of 64 costs least.
     """
@@ -265,10 +266,10 @@ class Evaluated(Mask):
 def mask(function: Callable[..., Any], queries: int, keys: int, batch: int = 1, heads: int = 1) -> Mask:
     """A mask by any rule, evaluated once.
 
-    ``function(batch, head, query, key)`` is given index arrays of int64 that broadcast to ``[1, 1, some queries, keys]`` and
-    returns booleans that do, too, True where the query sees the key. It is called for some rows at a time, so that memory
-    stays bounded; what is kept is a bit a pair, of tiles that are neither empty nor full. ``batch=1`` and ``heads=1`` hold
-    for all batches and heads.
+    ``function(batch, head, query, key)`` is given index arrays of int64 that broadcast to ``[1, 1, some queries,
+    keys]`` and returns booleans that do, too, True where the query sees the key. It is called for some rows at a time,
+    so that memory stays bounded; what is kept is a bit a pair, of tiles that are neither empty nor full. ``batch=1``
+    and ``heads=1`` hold for all batches and heads.
 
     >>> nearby = regard.mask(lambda b, h, i, j: abs(i - j) < 3 + h, queries=512, keys=512, heads=8)
     """

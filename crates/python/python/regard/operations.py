@@ -21,8 +21,8 @@ class Attended(NamedTuple):
     context: Any
     """``[batch, head, query, value feature]``, in the queries' type."""
     lse: Any
-    """Each row's log-sum-exp ``[batch, head, query]``, or what another normalizer keeps in its place, in float32; −inf for a
-    query that sees no key."""
+    """Each row's log-sum-exp ``[batch, head, query]``, or what another normalizer keeps in its place, in float32; −inf
+    for a query that sees no key."""
 
 
 class Gradients(NamedTuple):
@@ -72,8 +72,8 @@ def attention(
         value: ``[batch, key head, S, dv]``
         score: How alike are a query and a key? `ScaledDot` unless given.
         mask: Who may see whom? A `Mask`, or an array of booleans (see `DenseMask`).
-        bias: What is added to scores? A `Bias`, an array of numbers (see `DenseBias`), or a sequence of those, which apply
-            in order.
+        bias: What is added to scores? A `Bias`, an array of numbers (see `DenseBias`), or a sequence of those, which
+            apply in order.
         normalizer: How do scores become weights? `Softmax` unless given.
         dropout: Weights to be dropped, in training.
 
@@ -136,8 +136,8 @@ def observe(
     bias: Bias | Any | Sequence[Bias | Any] = None,
     normalizer: Normalizer | None = None,
 ) -> Sequence[Probe]:
-    """Shows the exact weights of an attention, a tile at a time, to every probe, in memory that grows with L and S and not
-    with L·S. Dropout is not applied.
+    """Shows the exact weights of an attention, a tile at a time, to every probe, in memory that grows with L and S and
+    not with L·S. Dropout is not applied.
 
     Args:
         lse: As `attention` returned, ``[batch, head, L]``.
@@ -166,7 +166,8 @@ def _attention(
     dropout: Dropout | None,
 ) -> _regard.Attention:
     """Puts the kernel's handles together."""
-    for name, noun, kind in [("score", score, Score), ("normalizer", normalizer, Normalizer), ("dropout", dropout, Dropout)]:
+    given = [("score", score, Score), ("normalizer", normalizer, Normalizer), ("dropout", dropout, Dropout)]
+    for name, noun, kind in given:
         if noun is not None and not isinstance(noun, kind):
             raise TypeError(f"{name} is a {type(noun).__name__}: expected a {kind.__name__}")
     sizes = Sizes(query, key)

@@ -1,7 +1,7 @@
 """Probes: what do we note on the way?
 
-A probe is filled by `regard.observe`; until then what it notes is None. Arrays are of the queries' library, float32 unless
-said.
+A probe is filled by `regard.observe`; until then what it notes is None. Arrays are of the queries' library, float32
+unless said.
 """
 
 from __future__ import annotations
@@ -37,9 +37,21 @@ class Weights(Probe):
 
 
 @dataclass
+class Scores(Probe):
+    """What the weights are made of: the scores after the first ``biases`` of the biases (0: what the score alone gives), or
+    after all biases and the mask, −inf where hidden; ``values`` ``[batch, head, query, key]``, up to 2²⁸ numbers."""
+
+    biases: int | None = None
+    values: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def _start(self) -> _regard.Probe:
+        return _regard.Probe.scores(None if self.biases is None else count("biases", self.biases))
+
+
+@dataclass
 class Entropy(Probe):
-    """The entropy of each row in nats, ``values`` ``[batch, head, query]``: 0 where a query looks at one key, ln n where it
-    looks at n alike."""
+    """The entropy of each row in nats, ``values`` ``[batch, head, query]``: 0 where a query looks at one key, ln n
+    where it looks at n alike."""
 
     values: Any = field(default=None, init=False, repr=False, compare=False)
 
@@ -49,7 +61,8 @@ class Entropy(Probe):
 
 @dataclass
 class TopKeys(Probe):
-    """The k strongest keys of each query, strongest first: ``keys`` (int64) and ``weights`` ``[batch, head, query, k]``.
+    """The k strongest keys of each query, strongest first: ``keys`` (int64) and ``weights`` ``[batch, head, query,
+    k]``.
 
     There are no more than there are keys. Where fewer have weight, the others are key −1 and weight 0.
     """

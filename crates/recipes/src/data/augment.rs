@@ -8,6 +8,9 @@
 //!   Augmentation by Concatenation for Low-Resource Translation", IWSLT 2021, arXiv:2105.01691);
 //! - *spliced*, a quarter: a short pair and another with a comma between them, as in "Good morning, where is Tom?".
 //!
+//! What people type is short, and a few short sentences, "How are you?" among them, mean something else than their words:
+//! of a handful of pairs the shortest is taken, and every epoch has extra pairs of its own.
+//!
 //! Whether a word loses its capital is counted, as a truecaser does (Lita et al., "tRuEcasIng", ACL 2003): it does when
 //! it is written small more often than not inside the corpus's sentences. "How" does; "I", "I'm" and "Paris" do not.
 
@@ -24,6 +27,9 @@ const HELD_OUT: [&str; 1] = ["hello how are you"];
 /// The most words that a source has before the comma of a spliced pair.
 const SHORT: usize = 4;
 
+/// Of so many pairs drawn, the shortest is taken.
+const DRAWN: usize = 4;
+
 /// How often a kind of pair is tried before the corpus is taken not to have it.
 const TRIES: usize = 100;
 
@@ -38,10 +44,17 @@ pub(crate) fn check(share: f32) -> Result<(), DataError> {
     Err(DataError::argument("augment", share, "a share of extra pairs from 0 to 1"))
 }
 
-/// `share` times as many extra pairs as there are `pairs`, or fewer when too few can be made; the same ones for a seed.
+/// `share` times as many extra pairs as there are `pairs`, or fewer when too few can be made; the same ones for the same
+/// `seed`, of a run and an epoch.
 ///
 /// `lengths` are the pairs' numbers of tokens; what is joined has at most `max_length` together.
-pub(crate) fn extra_pairs(pairs: &[Pair], lengths: &[Lengths], max_length: usize, share: f32, seed: u64) -> Vec<Pair> {
+pub(crate) fn extra_pairs(
+    pairs: &[Pair],
+    lengths: &[Lengths],
+    max_length: usize,
+    share: f32,
+    seed: [u64; 2],
+) -> Vec<Pair> {
     let wanted = (f64::from(share) * pairs.len() as f64).round() as usize;
     if wanted == 0 {
         return Vec::new();
@@ -50,7 +63,7 @@ pub(crate) fn extra_pairs(pairs: &[Pair], lengths: &[Lengths], max_length: usize
     let targets = Casing::count(pairs.iter().map(|pair| pair.target.as_str()));
     let inside =
         |pair: &Pair| Some(Pair { source: sources.inside(&pair.source)?, target: targets.inside(&pair.target)? });
-    let mut random = SplitMix64::keyed(&[seed, STREAM]);
+    let mut random = SplitMix64::keyed(&[seed[0], STREAM, seed[1]]);
     let mut one = || {
         // Two of four are uncapitalised, then joined and spliced; when a try fails the next is of the same kind.
         let kind = random.below(4);
@@ -60,7 +73,8 @@ pub(crate) fn extra_pairs(pairs: &[Pair], lengths: &[Lengths], max_length: usize
                 2 if random.below(4) == 0 => 3,
                 _ => 2,
             };
-            let chosen: Vec<usize> = (0..count).map(|_| random.below(pairs.len())).collect();
+            let mut short = || (0..DRAWN).map(|_| random.below(pairs.len())).min_by_key(|&at| lengths[at].source);
+            let chosen: Vec<usize> = (0..count).filter_map(|_| short()).collect();
             let tokens = |side: fn(&Lengths) -> usize| chosen.iter().map(|&at| side(&lengths[at])).sum::<usize>();
             if tokens(|length| length.source).max(tokens(|length| length.target)) > max_length {
                 return None;
@@ -212,7 +226,7 @@ mod tests {
     }
 
     /// A share of a corpus whose sides have a token a word.
-    fn extra(pairs: &[Pair], max_length: usize, share: f32, seed: u64) -> Vec<Pair> {
+    fn extra(pairs: &[Pair], max_length: usize, share: f32, seed: [u64; 2]) -> Vec<Pair> {
         let words = |text: &str| text.split_whitespace().count();
         let lengths: Vec<Lengths> =
             pairs.iter().map(|pair| Lengths { source: words(&pair.source), target: words(&pair.target) }).collect();
@@ -221,17 +235,18 @@ mod tests {
 
     /// Many, from the corpus many times over.
     fn many(max_length: usize) -> Vec<Pair> {
-        extra(&vec![corpus(); 400].concat(), max_length, 1.0, 3)
+        extra(&vec![corpus(); 400].concat(), max_length, 1.0, [3, 0])
     }
 
     #[test]
     fn the_same_seed_makes_the_same_pairs() {
         let pairs = vec![corpus(); 100].concat();
-        let made = extra(&pairs, 20, 0.3, 1);
+        let made = extra(&pairs, 20, 0.3, [1, 7]);
         assert_eq!(made.len(), 210);
-        assert_eq!(made, extra(&pairs, 20, 0.3, 1));
-        assert_ne!(made, extra(&pairs, 20, 0.3, 2));
-        assert!(extra(&pairs, 20, 0.0, 1).is_empty() && extra(&[], 20, 1.0, 1).is_empty());
+        assert_eq!(made, extra(&pairs, 20, 0.3, [1, 7]));
+        assert_ne!(made, extra(&pairs, 20, 0.3, [2, 7]));
+        assert_ne!(made, extra(&pairs, 20, 0.3, [1, 8]));
+        assert!(extra(&pairs, 20, 0.0, [1, 0]).is_empty() && extra(&[], 20, 1.0, [1, 0]).is_empty());
     }
 
     #[test]
@@ -279,7 +294,7 @@ mod tests {
     #[test]
     fn the_held_out_sentence_never_arises() {
         let greetings: Vec<Pair> = corpus().into_iter().take(2).chain([pair("Say how.", "Dis comment.")]).collect();
-        let made = extra(&vec![greetings; 1000].concat(), 20, 1.0, 5);
+        let made = extra(&vec![greetings; 1000].concat(), 20, 1.0, [5, 0]);
         assert!(made.iter().any(|pair| pair.source == "How are you? Hello!"));
         assert!(made.iter().all(|pair| !pair.source.to_lowercase().replace(['!', ','], "").contains("hello how are")));
         for text in

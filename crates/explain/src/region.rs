@@ -1,0 +1,161 @@
+//! A part of a map of any length, as many pixels as a picture has.
+
+use std::ops::Range;
+
+use regard_kernel::probe::Pyramid;
+
+use crate::{Error, Evidence, Head, Map, Result, Site, Trace};
+
+/// Most pixels along a side of a region.
+const MOST_PIXELS: usize = 4096;
+
+/// Some queries' weights on some keys, shrunk: a pixel covers one pair, or many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// The mean of the weights under each pixel: where attention goes on the whole.
+    pub mean: Map,
+    /// The greatest weight under each pixel, which keeps one bright pair visible among millions.
+    pub max: Map,
+}
+
+impl Trace {
+    /// The weights of some queries (`within[0]`) on some keys (`within[1]`), shrunk to at most `pixels` along each side.
+    /// Of states they are computed on demand, in time that follows the size of the region and in memory that follows the
+    /// pixels.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSite`], [`Error::NoSuchHead`], [`Error::Field`] for positions that the axes do not have or a number of
+    /// pixels not between 1 and 4096, and what [`Trace::map`] says of states.
+    pub fn region(&self, site: usize, head: Head, within: [Range<usize>; 2], pixels: usize) -> Result<Region> {
+        let found = self.sites().get(site).ok_or(Error::NoSuchSite { site, sites: self.sites().len() })?;
+        let lengths = [self.queries(found).len(), self.keys(found).len()];
+        let field = |name: &str, given: String, expected| Err(Error::Field { name: name.to_owned(), given, expected });
+        for (name, range, length) in [("queries", &within[0], lengths[0]), ("keys", &within[1], lengths[1])] {
+            if range.start > range.end || range.end > length {
+                return field(name, format!("{range:?} of {length}"), "positions that the axis has");
+            }
+        }
+        if !(1..=MOST_PIXELS).contains(&pixels) {
+            return field("pixels", pixels.to_string(), "1 to 4096");
+        }
+        let heads = match head {
+            Head::One(head) if head >= found.heads => {
+                return Err(Error::NoSuchHead { site: found.name.clone(), head, heads: found.heads });
+            }
+            Head::One(head) => head..head + 1,
+            Head::Mean => 0..found.heads,
+        };
+        let share = 1.0 / heads.len() as f32;
+        let mut whole: Option<Region> = None;
+        for head in heads {
+            let one = one(found, head, lengths, &within, pixels)?;
+            // The mean of all heads: of the means, and for the greatest an upper bound that loses no bright pair.
+            whole = Some(match whole {
+                None => one.scaled(share),
+                Some(mut sum) => {
+                    sum.add(&one, share);
+                    sum
+                }
+            });
+        }
+        whole.ok_or(Error::NoSuchSite { site, sites: self.sites().len() })
+    }
+
+    /// The trace with every axis shrunk to at most `pixels` positions and every weight the greatest of those that it stands
+    /// for, so that any renderer can draw it. A position is called after its first token; short axes stay as they are.
+    ///
+    /// # Errors
+    /// As [`Trace::region`].
+    pub fn shrunk(&self, pixels: usize) -> Result<Trace> {
+        if self.axes().iter().all(|axis| axis.tokens.len() <= pixels) {
+            return Ok(self.clone());
+        }
+        let mut trace = Trace::new(self.title.clone(), self.model.clone());
+        for axis in self.axes() {
+            let (length, shown) = (axis.tokens.len(), axis.tokens.len().min(pixels));
+            let tokens = (0..shown).map(|pixel| axis.tokens[first(pixel, length, shown)].clone()).collect();
+            let name = if shown < length {
+                format!("{} (each first of {})", axis.name, length.div_ceil(shown))
+            } else {
+                axis.name.clone()
+            };
+            trace.add_axis(name, tokens);
+        }
+        for (index, site) in self.sites().iter().enumerate() {
+            let within = || [0..self.queries(site).len(), 0..self.keys(site).len()];
+            let mut weights = Vec::new();
+            for head in 0..site.heads {
+                weights.extend(self.region(index, Head::One(head), within(), pixels)?.max.weights);
+            }
+            trace.add_site(Site { evidence: Evidence::Weights(weights), ..site.clone() })?;
+        }
+        Ok(trace)
+    }
+}
+
+/// The first position under a pixel.
+fn first(pixel: usize, length: usize, pixels: usize) -> usize {
+    (pixel * length).div_ceil(pixels.max(1))
+}
+
+impl Region {
+    fn scaled(mut self, share: f32) -> Self {
+        for map in [&mut self.mean, &mut self.max] {
+            map.weights.iter_mut().for_each(|weight| *weight *= share);
+        }
+        self
+    }
+
+    fn add(&mut self, other: &Region, share: f32) {
+        for (sum, other) in [(&mut self.mean, &other.mean), (&mut self.max, &other.max)] {
+            sum.weights.iter_mut().zip(&other.weights).for_each(|(sum, other)| *sum += share * other);
+        }
+    }
+}
+
+fn one(site: &Site, head: usize, lengths: [usize; 2], within: &[Range<usize>; 2], pixels: usize) -> Result<Region> {
+    let [rows, columns] = [within[0].len().min(pixels), within[1].len().min(pixels)];
+    let (mean, max) = match &site.evidence {
+        Evidence::Weights(weights) => {
+            pooled(&weights[head * lengths[0] * lengths[1]..], lengths[1], within, [rows, columns])
+        }
+        Evidence::States(_) if rows * columns == 0 => (Vec::new(), Vec::new()),
+        Evidence::States(states) => {
+            let failed = |reason| Error::Recompute { site: site.name.clone(), reason };
+            let mut pyramid = Pyramid::new(pixels).map_err(|error| failed(error.to_string()))?;
+            states
+                .observe(site.heads, head, lengths, within.clone(), &mut pyramid)
+                .map_err(|error| failed(error.to_string()))?;
+            // States that pass every check one by one may still not belong together.
+            if !pyramid.max().iter().all(|weight| (0.0..=1.01).contains(weight)) {
+                return Err(failed("the log-sum-exp does not belong to the queries and keys".to_owned()));
+            }
+            (pyramid.mean().to_vec(), pyramid.max().to_vec())
+        }
+    };
+    Ok(Region { mean: Map { rows, columns, weights: mean }, max: Map { rows, columns, weights: max } })
+}
+
+/// Mean and greatest of the weights under each pixel.
+fn pooled(
+    weights: &[f32],
+    row: usize,
+    within: &[Range<usize>; 2],
+    [rows, columns]: [usize; 2],
+) -> (Vec<f32>, Vec<f32>) {
+    let (mut mean, mut max) = (Vec::with_capacity(rows * columns), Vec::with_capacity(rows * columns));
+    let under = |pixel: usize, within: &Range<usize>, pixels: usize| {
+        within.start + first(pixel, within.len(), pixels)..within.start + first(pixel + 1, within.len(), pixels)
+    };
+    for y in 0..rows {
+        for x in 0..columns {
+            let (queries, keys) = (under(y, &within[0], rows), under(x, &within[1], columns));
+            let area = queries.len() * keys.len();
+            let pairs = queries.flat_map(|query| weights[query * row..][keys.clone()].iter().copied());
+            let (sum, greatest) = pairs.fold((0.0f64, 0.0f32), |(sum, most), x| (sum + f64::from(x), most.max(x)));
+            mean.push((sum / area as f64) as f32);
+            max.push(greatest);
+        }
+    }
+    (mean, max)
+}
