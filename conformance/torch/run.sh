@@ -1,0 +1,14 @@
+#!/bin/sh
+# Runs the arguments of scaled_dot_product_attention against PyTorch in float64, in an environment of its own in the user's cache.
+# PYTHON names an interpreter that has torch, pytest and this package already. Arguments go to pytest.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+if [ -z "${PYTHON:-}" ]; then
+    environment=${XDG_CACHE_HOME:-$HOME/.cache}/regard/conformance-torch
+    PYTHON=$environment/bin/python
+    [ -x "$PYTHON" ] || python3 -m venv "$environment"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check "$here/../../crates/python"
+fi
+cd "$here"
+exec "$PYTHON" -m pytest -q -p no:cacheprovider "$@"
