@@ -3,9 +3,11 @@
 mod catalogue;
 mod evaluate;
 mod output;
+mod place;
 mod shipped;
 mod train;
 mod translate;
+mod view;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Command {
     /// Measure a model.
     #[command(subcommand)]
     Evaluate(EvaluateTask),
+    /// Draw a trace: what a model of ours, or one in Python, looked at.
+    View(view::View),
     /// List the mechanisms that exist.
     List(catalogue::List),
     /// Show a mechanism's card.
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         Command::Translate(command) => command.run(),
         Command::Train(TrainTask::Translate(command)) => command.run(),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.run(),
+        Command::View(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),
     };

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use regard_explain::render::{Figure, html, png, svg, terminal};
-use regard_explain::{Head, Trace, write_atomically};
+use regard_explain::write_atomically;
 use regard_models::Search;
 use regard_recipes::interpreter::{Interpreter, Translation};
 
-use crate::{Result, output, shipped};
+use crate::{Result, output, place, shipped};
 
 /// Lines that are translated together.
 const BATCH: usize = 32;
@@ -204,13 +204,13 @@ impl Translate {
             writeln!(out, "{}", translation.target)?;
             if draw {
                 let trace = interpreter.trace(translation)?;
-                let (site, head) = self.chosen(&trace)?;
+                let (site, head) = place::chosen(&trace, &self.site, self.layer, self.head)?;
                 let map = trace.map(site, head)?;
-                let place = &trace.sites()[site];
+                let drawn = &trace.sites()[site];
                 let picture = terminal::alignment(
                     &map,
-                    trace.queries(place),
-                    trace.keys(place),
+                    trace.queries(drawn),
+                    trace.keys(drawn),
                     output::colour(),
                     output::width(),
                 );
@@ -242,7 +242,7 @@ impl Translate {
             if let Some(path) = &self.trace {
                 trace.save(path)?;
             }
-            let (site, head) = self.chosen(&trace)?;
+            let (site, head) = place::chosen(&trace, &self.site, self.layer, self.head)?;
             if self.svg.is_some() || self.png.is_some() {
                 let picture = svg::heat_map(&Figure::of(&trace, site, head)?)?;
                 if let Some(path) = &self.png {
@@ -254,25 +254,6 @@ impl Translate {
             }
         }
         Ok(())
-    }
-
-    /// The site and head to draw.
-    fn chosen(&self, trace: &Trace) -> Result<(usize, Head)> {
-        let site = match self.layer {
-            Some(layer) => layer.checked_sub(1).and_then(|layer| trace.find(&self.site, layer)),
-            None => trace.find_last(&self.site),
-        };
-        let site = site.ok_or_else(|| {
-            let layer = self.layer.map(|layer| format!(" in layer {layer}")).unwrap_or_default();
-            format!("no attention is called {:?}{layer}; this model has\n{}", self.site, trace.list().trim_end())
-        })?;
-        let heads = trace.sites()[site].heads;
-        let head = match self.head {
-            None => Head::Mean,
-            Some(head) if (1..=heads).contains(&head) => Head::One(head - 1),
-            Some(head) => return Err(format!("head {head} does not exist, expected one from 1 to {heads}").into()),
-        };
-        Ok((site, head))
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use regard_kernel::probe::Pyramid;
 
-use crate::{Error, Evidence, Head, Map, Result, Site, Trace};
+use crate::{Axis, Error, Evidence, Head, Map, Result, Site, Trace};
 
 /// Most pixels along a side of a region.
 const MOST_PIXELS: usize = 4096;
@@ -67,47 +67,64 @@ impl Trace {
     /// # Errors
     /// As [`Trace::region`].
     pub fn shrunk(&self, pixels: usize) -> Result<Trace> {
-        self.shrunk_sites(0..self.sites().len(), pixels)
+        let mut trace = Trace::new(self.title.clone(), self.model.clone());
+        for axis in self.axes() {
+            let axis = axis.part(0..axis.tokens.len(), pixels);
+            trace.add_axis(axis.name, axis.tokens);
+        }
+        for (index, site) in self.sites().iter().enumerate() {
+            let within = [0..self.queries(site).len(), 0..self.keys(site).len()];
+            let evidence = self.part_of_evidence(index, within, pixels)?;
+            trace.add_site(Site { evidence, ..site.clone() })?;
+        }
+        Ok(trace)
     }
 
-    /// As [`shrunk`](Trace::shrunk), with one of the sites alone.
+    /// A trace of one site alone, of some queries (`within[0]`) and some keys, shrunk as [`shrunk`](Trace::shrunk) does.
     ///
     /// # Errors
     /// As [`Trace::region`].
-    pub fn shrunk_site(&self, site: usize, pixels: usize) -> Result<Trace> {
-        if site >= self.sites().len() {
-            return Err(Error::NoSuchSite { site, sites: self.sites().len() });
+    pub fn part(&self, site: usize, within: [Range<usize>; 2], pixels: usize) -> Result<Trace> {
+        let evidence = self.part_of_evidence(site, within.clone(), pixels)?;
+        let site = &self.sites()[site];
+        let mut trace = Trace::new(self.title.clone(), self.model.clone());
+        for (axis, part) in [site.queries, site.keys].into_iter().zip(within) {
+            let axis = self.axes()[axis].part(part, pixels);
+            trace.add_axis(axis.name, axis.tokens);
         }
-        self.shrunk_sites(site..site + 1, pixels)
+        trace.add_site(Site { queries: 0, keys: 1, evidence, ..site.clone() })?;
+        Ok(trace)
     }
 
-    fn shrunk_sites(&self, sites: Range<usize>, pixels: usize) -> Result<Trace> {
-        let mut trace = Trace::new(self.title.clone(), self.model.clone());
-        for axis in self.axes() {
-            let (length, shown) = (axis.tokens.len(), axis.tokens.len().min(pixels));
-            let tokens = (0..shown).map(|pixel| axis.tokens[first(pixel, length, shown)].clone()).collect();
-            let name = if shown < length {
-                format!("{} (each first of {})", axis.name, length.div_ceil(shown))
-            } else {
-                axis.name.clone()
-            };
-            trace.add_axis(name, tokens);
+    /// What is known of a part of a site: as it is if that is all and short, or else the greatest weights.
+    fn part_of_evidence(&self, index: usize, within: [Range<usize>; 2], pixels: usize) -> Result<Evidence> {
+        let count = self.sites().len();
+        let site = self.sites().get(index).ok_or(Error::NoSuchSite { site: index, sites: count })?;
+        let all = [0..self.queries(site).len(), 0..self.keys(site).len()];
+        if within == all && all.iter().all(|all| all.len() <= pixels) {
+            return Ok(site.evidence.clone());
         }
-        for index in sites {
-            let site = &self.sites()[index];
-            let [queries, keys] = [self.queries(site).len(), self.keys(site).len()];
-            if queries <= pixels && keys <= pixels {
-                trace.add_site(site.clone())?;
-                continue;
-            }
-            let within = || [0..queries, 0..keys];
-            let mut weights = Vec::new();
-            for head in 0..site.heads {
-                weights.extend(self.region(index, Head::One(head), within(), pixels)?.max.weights);
-            }
-            trace.add_site(Site { evidence: Evidence::Weights(weights), ..site.clone() })?;
+        let mut weights = Vec::new();
+        for head in 0..site.heads {
+            weights.extend(self.region(index, Head::One(head), within.clone(), pixels)?.max.weights);
         }
-        Ok(trace)
+        Ok(Evidence::Weights(weights))
+    }
+}
+
+impl Axis {
+    /// Some of the positions, shrunk to at most `pixels`.
+    fn part(&self, part: Range<usize>, pixels: usize) -> Self {
+        let shown = part.len().min(pixels);
+        let token = |pixel| self.tokens[part.start + first(pixel, part.len(), shown)].clone();
+        let mut name = self.name.clone();
+        if part.len() < self.tokens.len() {
+            name += &format!(" {} to {} of {}", part.start + 1, part.end, self.tokens.len());
+        }
+        if shown < part.len() {
+            name += &format!(" (each first of {})", part.len().div_ceil(shown));
+        }
+        Self { name, tokens: (0..shown).map(token).collect() }
     }
 }
 

@@ -126,6 +126,10 @@ fn regions_agree_with_the_whole_map() {
     assert_eq!((small.axes()[0].tokens.len(), small.axes()[0].tokens[99].as_str()), (100, "t990"));
     assert_eq!(small.map(0, Head::Mean).unwrap().rows, 100);
     assert_eq!(small.shrunk(100).unwrap(), small);
+    let part = trace.part(0, [700..703, 0..1000], 100).unwrap();
+    assert_eq!(part.axes()[0].name, "source 701 to 703 of 1000");
+    assert_eq!((part.axes()[0].tokens.len(), part.axes()[1].name.as_str()), (3, "source (each first of 10)"));
+    assert!((part.map(0, Head::Mean).unwrap().weight(2, 70) - 1.0 / 703.0).abs() < 1e-6);
     for within in [[0..1001, 0..1], [0..1, 5..1001]] {
         assert!(matches!(trace.region(0, Head::Mean, within, 4), Err(Error::Field { .. })));
     }

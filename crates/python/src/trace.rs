@@ -33,10 +33,6 @@ fn parsed<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> PyResult<T>
     serde_json::from_str(text).map_err(|error| PyValueError::new_err(format!("{name}: {error}")))
 }
 
-fn head_of(head: Option<usize>) -> Head {
-    head.map_or(Head::Mean, Head::One)
-}
-
 #[pymethods]
 impl Trace {
     #[new]
@@ -161,13 +157,22 @@ impl Trace {
 
     /// A figure of one head, or the mean of all: an SVG as text.
     fn svg(&self, py: Python, site: usize, head: Option<usize>, pixels: usize) -> PyResult<String> {
-        py.detach(|| svg::heat_map(&Figure::of(&self.0.shrunk_site(site, pixels)?, 0, head_of(head))?)).map_err(refused)
+        py.detach(|| self.figure(site, head, pixels)).map_err(refused)
     }
 
     /// A figure of one head, or the mean of all: the bytes of a PNG.
     fn png(&self, py: Python, site: usize, head: Option<usize>, pixels: usize) -> PyResult<Vec<u8>> {
-        py.detach(|| png::rasterise(&svg::heat_map(&Figure::of(&self.0.shrunk_site(site, pixels)?, 0, head_of(head))?)?, 2.0))
-            .map_err(refused)
+        py.detach(|| png::rasterise(&self.figure(site, head, pixels)?, 2.0)).map_err(refused)
+    }
+}
+
+impl Trace {
+    fn figure(&self, site: usize, head: Option<usize>, pixels: usize) -> regard_explain::Result<String> {
+        let count = self.0.sites().len();
+        let found = self.0.sites().get(site).ok_or(Error::NoSuchSite { site, sites: count })?;
+        let all = [0..self.0.queries(found).len(), 0..self.0.keys(found).len()];
+        let part = self.0.part(site, all, pixels)?;
+        svg::heat_map(&Figure::of(&part, 0, head.map_or(Head::Mean, Head::One))?)
     }
 }
 

@@ -7,3 +7,4 @@ mod lines;
 mod process;
 mod train;
 mod translate;
+mod view;

@@ -23,7 +23,7 @@ from ._regard import set_threads, threads
 from .biases import Alibi, Bias, DenseBias, RelativeBuckets, SoftCap, bias
 from .cache import KeyValueCache
 from .linear import Remembered, linear_attention
-from .look import look
+from .looking import look
 from .masks import (
     Blocks,
     Causal,

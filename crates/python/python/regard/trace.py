@@ -250,6 +250,9 @@ class Trace:
             # Scores of ln a with a log-sum-exp of 0 are the weights a: the probes see what was stored.
             chosen = slice(None) if head is None else slice(head, head + 1)
             weights = numpy.asarray(site.weights)[batch : batch + 1, chosen]
+            if len(probes) == 1 and isinstance(probes[0], Weights):
+                probes[0].values = weights[:, :, _within(queries, weights.shape[2]), _within(keys, weights.shape[3])]
+                return probes
             with numpy.errstate(divide="ignore"):
                 scores = numpy.log(weights, dtype=numpy.float32)
             rows, columns = weights.shape[2:]
@@ -311,6 +314,13 @@ class Trace:
                 (probe,) = self._see(site, batch, None, [Weights()], None, None)
                 made.add_weights(*place, numpy.clip(numpy.asarray(probe.values)[0], 0.0, 1.0))
         return made
+
+
+def _within(part: range | None, length: int) -> slice:
+    part = range(length) if part is None else part
+    if not 0 <= part.start <= part.stop <= length:
+        raise ValueError(f"{part} is not within the {length} positions there are")
+    return slice(part.start, part.stop)
 
 
 def _noted(site: Site, kind: type) -> Any:

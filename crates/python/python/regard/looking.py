@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -51,15 +52,27 @@ def look(
         raise ValueError(f"keep is {keep!r}: expected 'states' or 'probes'")
     trace = Trace(title or "", _name(model))
     recorder = _Recorder(model, trace, tokenizer, tokens, keep)
-    hook = model.register_forward_pre_hook(recorder.read, with_kwargs=True)
+    # Who has a head may also be run without it.
+    readers = {id(module): module for module in (model, getattr(model, "base_model", model))}
+    hooks = [module.register_forward_pre_hook(recorder.read, with_kwargs=True) for module in readers.values()]
     try:
         with adapter.observed(recorder.attended):
             yield trace
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+    if recorder.ran and not trace.sites:
+        warnings.warn(
+            'the model attended without Regard, so that nothing was recorded: load it with attn_implementation="regard"',
+            stacklevel=3,
+        )
     recorder.label()
     if not trace.title:
         trace.title = recorder.text()
+
+
+#: What cross-attention is called in the models there are.
+_ACROSS = re.compile("cross|encoder_attn|encdec", re.IGNORECASE)
 
 
 class _Recorder:
@@ -71,9 +84,11 @@ class _Recorder:
         #: Input ids by the name of their sequence, ``[batch, position]``; what was generated comes after what was given.
         self.ids: dict[str, list[list[int]]] = {}
         self.places: dict[str, Site] = {}
+        self.ran = False
 
     def read(self, module: Any, arguments: tuple, named: dict[str, Any]) -> None:
         """Before the model runs: which ids it reads."""
+        self.ran = True
         translating = bool(getattr(getattr(module, "config", None), "is_encoder_decoder", False))
         ids = named.get("input_ids", arguments[0] if arguments else None)
         pairs = [("source" if translating else "tokens", ids)]
@@ -122,7 +137,7 @@ class _Recorder:
         known = dict(self.ids)
         for site in self.trace.sites:
             site.queries = self._axis(known, site, site.shape[2], "target")
-            site.keys = self._axis(known, site, site.shape[3], "source" if "cross" in site.name or "encoder_attn" in site.name else "target")
+            site.keys = self._axis(known, site, site.shape[3], "source" if _ACROSS.search(site.name) else "target")
 
     def _axis(self, known: dict[str, list[list[int]]], site: Site, length: int, first: str) -> str:
         if self.given is not None and all(len(row) == length for row in self.given):

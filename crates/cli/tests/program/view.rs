@@ -1,0 +1,48 @@
+//! `regard view`: a trace file in, a drawing, a picture or a page out.
+
+use std::fs;
+use std::path::Path;
+
+use super::process::ran;
+
+fn trace_in(folder: &Path) -> String {
+    let path = folder.join("a.trace").display().to_string();
+    ran(&["translate", "--quiet", "The black cat sleeps.", "--trace", &path]).succeeds();
+    path
+}
+
+#[test]
+fn a_trace_is_drawn_listed_and_written_as_what_its_name_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = trace_in(folder.path());
+    let drawn = ran(&["view", &trace]).succeeds();
+    assert!(drawn.contains("The black cat sleeps.") && drawn.contains("decoder.cross, layer 2"), "{drawn}");
+    assert!(drawn.contains("attention weight"), "{drawn}");
+    let head = ran(&["view", &trace, "--site", "encoder.self", "--layer", "1", "--head", "2", "--queries", "1..3"]);
+    let head = head.succeeds();
+    assert!(head.contains("encoder.self, layer 1, head 2") && head.contains("source 2 to 3 of"), "{head}");
+    assert_eq!(ran(&["view", &trace, "--list"]).succeeds().matches("encoder.self").count(), 3);
+    for (name, begins) in [("a.svg", "<svg"), ("a.html", "<!doctype html>")] {
+        let path = folder.path().join(name);
+        ran(&["view", &trace, "-o", &path.display().to_string()]).succeeds();
+        assert!(fs::read_to_string(&path).unwrap().to_lowercase().starts_with(begins), "{name}");
+    }
+    let path = folder.path().join("a.png");
+    ran(&["view", &trace, "--pixels", "3", "-o", &path.display().to_string()]).succeeds();
+    assert!(fs::read(&path).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn what_it_cannot_view_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = trace_in(folder.path());
+    ran(&["view", "nothing.trace"]).fails(&["nothing.trace", "No such file"]);
+    ran(&["view", &trace, "-o", "a.pdf"]).fails(&["a.pdf", ".svg, .png or .html"]);
+    ran(&["view", &trace, "--site", "elsewhere"]).fails(&["\"elsewhere\"", "decoder.cross"]);
+    ran(&["view", &trace, "--head", "9"]).fails(&["head 9"]);
+    ran(&["view", &trace, "--keys", "0..900"]).fails(&["keys: 0..900 of"]);
+    ran(&["view", &trace, "--keys", "3..3"]).misused("FIRST..END");
+    let cut = folder.path().join("cut.trace");
+    fs::write(&cut, &fs::read(&trace).unwrap()[..3000]).unwrap();
+    ran(&["view", &cut.display().to_string()]).fails(&["cut.trace", "not a trace"]);
+}

@@ -1,0 +1,189 @@
+"""`regard.look` and traces against the weights of the definition."""
+
+import json
+import math
+import struct
+
+import numpy
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import regard  # noqa: E402
+import regard.torch as ours  # noqa: E402
+
+
+class Layer(torch.nn.Module):
+    """Self-attention of 4 heads, 2 of keys, as a layer of a model has it."""
+
+    def __init__(self, mask, bias):
+        super().__init__()
+        self.q, self.k = torch.nn.Linear(16, 32), torch.nn.Linear(16, 16)
+        self.mask, self.bias = mask, bias
+
+    def forward(self, x):
+        heads = [made.unflatten(2, (-1, 8)).transpose(1, 2) for made in (self.q(x), self.k(x))]
+        self.seen = heads
+        out = ours.attention(*heads, heads[1], mask=self.mask, bias=self.bias, module=self).context
+        return x + out.transpose(1, 2).flatten(2)[..., :16]
+
+
+class Reader(torch.nn.Module):
+    def __init__(self, mask=regard.Causal(), bias=None, layers=2):
+        super().__init__()
+        torch.manual_seed(1)
+        self.words = torch.nn.Embedding(50, 16)
+        self.layers = torch.nn.ModuleList(Layer(mask, bias) for _ in range(layers))
+
+    def forward(self, input_ids):
+        x = 3 * self.words(input_ids)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def weights(layer, visible, shape=lambda scores: scores):
+    """By the definition, ``[batch, head, query, key]``."""
+    query, key = (part.detach().double() for part in layer.seen)
+    scores = shape(query @ key.repeat_interleave(2, 1).mT / math.sqrt(8)).masked_fill(~visible, -math.inf)
+    return scores.softmax(-1).nan_to_num(0).numpy()
+
+
+def looked(model, ids, **options):
+    with torch.no_grad(), regard.look(model, **options) as trace:
+        model(ids)
+    return trace
+
+
+IDS = torch.arange(2 * 23).reshape(2, 23) % 50
+CAUSAL = torch.ones(23, 23, dtype=torch.bool).tril()
+REAL = torch.ones(2, 23, dtype=torch.bool)
+REAL[1, 19:] = False
+DISTANCE = (torch.arange(23)[:, None] - torch.arange(23)).abs()
+
+
+@pytest.mark.parametrize(
+    ("mask", "bias", "visible", "shape"),
+    [
+        (regard.Causal(), None, CAUSAL, None),
+        (regard.Causal() & regard.Window(past=4), None, CAUSAL & (DISTANCE <= 4), None),
+        (regard.Causal() & regard.KeyMask(REAL), None, CAUSAL & REAL[:, None, None], None),
+        (regard.Causal() & regard.Padding([23, 19]), None, CAUSAL & REAL[:, None, None], None),
+        (regard.Documents([0, 9, 23]), None, (torch.arange(23)[:, None] < 9) == (torch.arange(23) < 9), None),
+        (regard.Causal(), regard.SoftCap(2.0), CAUSAL, lambda scores: 2 * torch.tanh(scores / 2)),
+        (None, regard.Alibi(), CAUSAL | True, lambda scores: scores - 2.0 ** -torch.arange(2, 9, 2).double()[:, None, None] * DISTANCE),
+        (~regard.Causal(), None, ~CAUSAL, None),
+        (regard.DenseMask(REAL[:, None, None]), None, REAL[:, None, None].expand(2, 1, 23, 23), None),
+    ],
+)
+def test_a_trace_is_what_was_computed(tmp_path, mask, bias, visible, shape):
+    model = Reader(mask, bias)
+    trace = looked(model, IDS)
+    for batch in range(2):
+        trace.save(tmp_path / "a.trace", batch=batch)
+        loaded = regard.Trace.load(tmp_path / "a.trace")
+        for layer in range(2):
+            expected = weights(model.layers[layer], visible, shape or (lambda scores: scores))[batch]
+            for head in (0, 3):
+                numpy.testing.assert_allclose(trace.map(layer, head, batch=batch), expected[head], atol=2e-6)
+                numpy.testing.assert_allclose(loaded.map(layer, head), expected[head], atol=2e-6)
+            numpy.testing.assert_allclose(trace.map(layer, batch=batch), expected.mean(0), atol=2e-6)
+            part = trace.map(layer, 1, batch=batch, queries=range(4, 9), keys=range(2, 20))
+            numpy.testing.assert_allclose(part, expected[1, 4:9, 2:20], atol=2e-6)
+            entropy = -(expected * numpy.log(numpy.where(expected > 0, expected, 1))).sum(-1)
+            numpy.testing.assert_allclose(trace.entropy(layer, 2, batch=batch), entropy[2], atol=1e-5)
+            numpy.testing.assert_allclose(loaded.entropy(layer), entropy.mean(0), atol=1e-5)
+            numpy.testing.assert_allclose(trace.received(layer, batch=batch), expected.mean(0).sum(0), atol=1e-5)
+            (_, key, weight), *_ = trace.top(layer, 2, 12, batch=batch)
+            assert expected[2, 12, key] == pytest.approx(expected[2, 12].max(), abs=2e-6) == pytest.approx(weight, abs=4e-6)
+        page = trace.html(batch=batch)
+        assert page.lower().startswith("<!doctype html>") and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_rollout_is_the_product_of_the_layers():
+    model = Reader(layers=3)
+    trace = looked(model, IDS)
+    share = numpy.eye(23)
+    for layer in model.layers:
+        share = (0.5 * numpy.eye(23) + 0.5 * weights(layer, CAUSAL)[0].mean(0)) @ share
+    numpy.testing.assert_allclose(trace.rollout(), share[-1], atol=1e-6)
+    numpy.testing.assert_allclose(trace.rollout(7), share[7], atol=1e-6)
+
+
+def test_probes_alone_tell_the_same(tmp_path):
+    model = Reader()
+    states, probes = looked(model, IDS), looked(model, IDS, keep="probes")
+    for layer in range(2):
+        numpy.testing.assert_array_equal(probes.map(layer, 1, batch=1), states.map(layer, 1, batch=1))
+        numpy.testing.assert_allclose(probes.entropy(layer, 3), states.entropy(layer, 3), atol=1e-6)
+        numpy.testing.assert_allclose(probes.received(layer), states.received(layer), atol=1e-5)
+        assert probes.top(layer, 2, 20, 3) == states.top(layer, 2, 20, 3)
+    probes.save(tmp_path / "a.trace")
+    numpy.testing.assert_array_equal(regard.Trace.load(tmp_path / "a.trace").map(0, 1), states.map(0, 1))
+    with pytest.raises(ValueError, match='keep="states"'):
+        probes.map(0, 1, queries=range(3))
+
+
+def test_long_sequences_are_shrunk_and_exact_where_asked(tmp_path):
+    model = Reader(layers=1)
+    ids = torch.arange(1500)[None] % 50
+    trace = looked(model, ids)
+    expected = weights(model.layers[0], torch.ones(1500, 1500, dtype=torch.bool).tril())[0]
+    assert trace.map(0, 1).shape == (256, 256)
+    assert trace.map(0, 1).max() == pytest.approx(expected[1].max(), abs=2e-6)
+    assert trace.weight(0, 1, 1400, 77) == pytest.approx(expected[1, 1400, 77], abs=2e-6)
+    assert len(trace._repr_html_()) < 2_000_000
+    assert trace.svg(tmp_path / "a.svg", 0, 1).startswith("<svg")
+    assert trace.png(None, 0).startswith(b"\x89PNG")
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+
+
+def test_tokens_are_labels():
+    words = [f"word{i}" for i in range(23)]
+    assert looked(Reader(), IDS[:1], tokens=words).tokens("tokens") == words
+    assert looked(Reader(), IDS).tokens("tokens", 1)[0] == "23"
+    assert "23 tokens" in repr(looked(Reader(), IDS))
+
+
+def test_sdpa_of_a_model_that_knows_nothing_of_regard():
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    with ours.replace_sdpa(), regard.look(layer) as trace:
+        layer(torch.randn(1, 12, 16))
+    assert trace.map(0).shape == (12, 12)
+    numpy.testing.assert_allclose(trace.map(0, 1).sum(1), 1, atol=1e-5)
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    trace = looked(Reader(), IDS)
+    for ask, error in [
+        (lambda: trace.map(7), IndexError),
+        (lambda: trace.map(0, 4), IndexError),
+        (lambda: trace.map(0, batch=2), IndexError),
+        (lambda: trace.map(0, queries=range(90, 91)), ValueError),
+        (lambda: trace.map(0, pool="sum"), ValueError),
+        (lambda: trace.tokens("elsewhere"), KeyError),
+        (lambda: looked(Reader(), IDS, keep="all"), ValueError),
+        (lambda: regard.Trace.load(tmp_path / "nothing"), OSError),
+        (lambda: trace.save(tmp_path / "nowhere" / "a.trace"), OSError),
+    ]:
+        with pytest.raises(error):
+            ask()
+    with pytest.warns(UserWarning, match="without Regard"):
+        looked(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+    assert "empty" in repr(regard.Trace()) and "empty" in regard.Trace()._repr_html_()
+
+
+def test_files_that_are_cut_or_newer_are_refused(tmp_path):
+    path = tmp_path / "a.trace"
+    looked(Reader(), IDS).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a trace"):
+        regard.Trace.load(path)
+    (size,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + size])
+    header["__metadata__"]["regard.trace"] = header["__metadata__"]["regard.trace"].replace('"version":2', '"version":9')
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
+    with pytest.raises(ValueError, match="version 9.*newer"):
+        regard.Trace.load(path)
