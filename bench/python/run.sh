@@ -1,7 +1,7 @@
 #!/bin/sh
 # The tables of README.md, in an environment of its own in the user's cache. PYTHON names an interpreter that has torch,
 # transformers and this package already. SECONDS_A_ROW is how long a row may take, and FLEX=--flex adds FlexAttention, which
-# needs a C++ compiler and compiles for minutes.
+# needs a C++ compiler.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -z "${PYTHON:-}" ]; then
