@@ -135,6 +135,7 @@ def test_error_is_no_worse_than_pytorchs(case):
     ours, theirs = attend(regard.torch.scaled_dot_product_attention, dtype), attend(own, dtype)
     # Gradients are looked at beside the largest of them: where keys are few, that of queries is a difference of like numbers.
     sizes = [truth[0].abs().max(), *[max(exact.abs().max() for exact in truth[1:])] * 4]
+    sizes = [size.clamp(min=torch.finfo(size.dtype).tiny) for size in sizes]
     for what, size, one, other, exact in zip(("context", "query", "key", "value", "mask"), sizes, ours, theirs, truth):
         assert one.dtype == other.dtype and one.shape == other.shape, what
         error, peer = (((it.double() - exact).abs().max() / size).item() for it in (one, other))
