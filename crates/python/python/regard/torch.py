@@ -73,7 +73,6 @@ class _Attend(torch.autograd.Function):
         return None, None, *main, *(found for found in (score, *biases, normalizer) if found is not None)
 
 
-@torch.compiler.disable
 def attention(
     query: Tensor,
     key: Tensor,
@@ -104,6 +103,22 @@ def attention(
     Raises:
         TypeError, ValueError: As `regard.attention`.
     """
+    # Asked first, since the decorator of a function that is not compiled costs as much as a small attention.
+    run = _attend_uncompiled if torch.compiler.is_compiling() else _attend
+    return run(query, key, value, score, mask, bias, normalizer, dropout, module)
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    score: Score | None,
+    mask: Mask | Tensor | None,
+    bias: Bias | Tensor | Sequence[Bias | Tensor] | None,
+    normalizer: Normalizer | None,
+    dropout: Dropout | None,
+    module: torch.nn.Module | None,
+) -> Attended:
     biases = _biases(bias)
     made = _attention(query, key, score, mask, biases, normalizer, dropout)
     if torch.is_grad_enabled():
@@ -122,6 +137,9 @@ def attention(
         for observer in tuple(observers):
             observer(module, *seen, nouns)
     return out
+
+
+_attend_uncompiled = torch.compiler.disable(_attend)
 
 
 def scaled_dot_product_attention(
@@ -161,12 +179,16 @@ def scaled_dot_product_attention(
         if tensor.ndim < 2:
             raise ValueError(f"{name} is {tensor.ndim}-dimensional: expected [..., position, feature]")
     shared = 3 if enable_gqa else 2
-    try:
-        leading = torch.broadcast_shapes(*(tensor.shape[:-shared] for tensor in arguments.values()))
-    except RuntimeError:
-        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in arguments.items())
-        raise ValueError(f"the axes before the last {shared} do not broadcast: {shapes}") from None
-    four = [_four_axes(tensor.expand(*leading, *tensor.shape[-shared:])) for tensor in arguments.values()]
+    shapes = [tensor.shape[:-shared] for tensor in arguments.values()]
+    if query.ndim == 4 and shapes[0] == shapes[1] == shapes[2]:
+        leading, four = shapes[0], [query, key, value]
+    else:
+        try:
+            leading = torch.broadcast_shapes(*shapes)
+        except RuntimeError:
+            given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in arguments.items())
+            raise ValueError(f"the axes before the last {shared} do not broadcast: {given}") from None
+        four = [_four_axes(tensor.expand(*leading, *tensor.shape[-shared:])) for tensor in arguments.values()]
     mask, bias = Causal(corner="top-left") if is_causal else None, None
     if attn_mask is not None:
         given = _four_axes_of_mask(attn_mask, (*leading, *query.shape[-shared:-2]))

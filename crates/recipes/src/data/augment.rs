@@ -2,11 +2,11 @@
 //!
 //! A corpus of single sentences, each with a capital letter in front, does not show a model "how are you?", nor two
 //! sentences in a row. Three kinds of extra pairs do:
-//! - *uncapitalised*, half of them: a pair whose sides both begin with a small letter;
+//! - *uncapitalised*, a quarter of them: a pair whose sides both begin with a small letter;
 //! - *joined*, a quarter: two pairs one after the other, sometimes three (Kondo et al., "Sentence Concatenation Approach
 //!   to Data Augmentation for Neural Machine Translation", NAACL SRW 2021, arXiv:2104.08478; Nguyen et al., "Data
 //!   Augmentation by Concatenation for Low-Resource Translation", IWSLT 2021, arXiv:2105.01691);
-//! - *spliced*, a quarter: a short pair and another with a comma between them, as in "Good morning, where is Tom?".
+//! - *spliced*, half: a short pair and another with a comma between them, as in "Good morning, where is Tom?".
 //!
 //! What people type is short, and a few short sentences, "How are you?" among them, mean something else than their words:
 //! of a handful of pairs the shortest is taken, and every epoch has extra pairs of its own.
@@ -28,7 +28,7 @@ const HELD_OUT: [&str; 1] = ["hello how are you"];
 const SHORT: usize = 4;
 
 /// Of so many pairs drawn, the shortest is taken.
-const DRAWN: usize = 4;
+const DRAWN: usize = 8;
 
 /// How often a kind of pair is tried before the corpus is taken not to have it.
 const TRIES: usize = 100;
@@ -65,12 +65,12 @@ pub(crate) fn extra_pairs(
         |pair: &Pair| Some(Pair { source: sources.inside(&pair.source)?, target: targets.inside(&pair.target)? });
     let mut random = SplitMix64::keyed(&[seed[0], STREAM, seed[1]]);
     let mut one = || {
-        // Two of four are uncapitalised, then joined and spliced; when a try fails the next is of the same kind.
+        // One of four is uncapitalised, one joined, two are spliced; when a try fails the next is of the same kind.
         let kind = random.below(4);
         (0..TRIES).find_map(|_| {
             let count = match kind {
-                0 | 1 => 1,
-                2 if random.below(4) == 0 => 3,
+                0 => 1,
+                1 if random.below(4) == 0 => 3,
                 _ => 2,
             };
             let mut short = || (0..DRAWN).map(|_| random.below(pairs.len())).min_by_key(|&at| lengths[at].source);
@@ -81,8 +81,8 @@ pub(crate) fn extra_pairs(
             }
             let parts: Vec<&Pair> = chosen.iter().map(|&at| &pairs[at]).collect();
             let made = match kind {
-                0 | 1 => inside(parts[0]).filter(|made| both_changed(made, parts[0])),
-                2 => joined(&parts),
+                0 => inside(parts[0]).filter(|made| both_changed(made, parts[0])),
+                1 => joined(&parts),
                 _ => spliced(parts[0], &inside(parts[1])?),
             };
             made.filter(|made| !holds_out(&made.source))
@@ -251,7 +251,10 @@ mod tests {
 
     #[test]
     fn all_kinds_come_in_their_shares() {
-        let made = many(20);
+        let pairs = vec![corpus(); 400].concat();
+        // All of a length, so that all are drawn alike.
+        let lengths = vec![Lengths { source: 1, target: 1 }; pairs.len()];
+        let made = extra_pairs(&pairs, &lengths, 20, 1.0, [3, 0]);
         let has = |source: &str, target: &str| made.contains(&pair(source, target));
         assert!(has("how are you?", "comment allez-vous ?"));
         assert!(has("How are you? Where is Tom?", "Comment allez-vous ? Où est Tom ?"));
@@ -260,7 +263,7 @@ mod tests {
         assert!(has("Hello, Tom said I know where you are.", "Bonjour, Tom dit que je sais où tu es."));
         let small = made.iter().filter(|pair| pair.source.starts_with(char::is_lowercase)).count();
         let commas = made.iter().filter(|pair| pair.source.contains(',')).count();
-        assert!((1300..1500).contains(&small) && (600..800).contains(&commas), "{small}, {commas} of {}", made.len());
+        assert!((600..800).contains(&small) && (1300..1500).contains(&commas), "{small}, {commas} of {}", made.len());
         let threes = made.iter().filter(|pair| pair.source.matches(['.', '!', '?']).count() == 3).count();
         assert!((120..240).contains(&threes), "{threes}");
     }
@@ -288,7 +291,15 @@ mod tests {
         let made = many(7);
         assert!(made.iter().all(|pair| pair.source.split_whitespace().count() <= 7));
         assert!(made.iter().all(|pair| !pair.source.contains("entry")));
-        assert!(made.iter().any(|pair| pair.source == "Where is Tom? How are you?"));
+        assert!(made.iter().any(|pair| pair.source == "How are you? Hello!"));
+    }
+
+    #[test]
+    fn short_pairs_come_more_often() {
+        let made = many(20);
+        let times = |source: &str| made.iter().filter(|pair| pair.source.contains(source)).count();
+        let (short, long) = (times("how are you?"), times("I know how"));
+        assert!(short > 3 * long, "{short} {long}");
     }
 
     #[test]
