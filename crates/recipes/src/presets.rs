@@ -178,10 +178,10 @@ impl Preset {
             Preset::Tiny => tiny,
             Preset::Small => Training {
                 adam: AdamConfig { rate: 0.002, warmup: 400, ..cosine },
-                steps: 10_000,
+                steps: 16_000,
                 max_tokens: 2048,
                 max_length: 64,
-                augment: 0.3,
+                augment: 0.6,
                 ..tiny
             },
             Preset::Bahdanau | Preset::Luong => Training {
