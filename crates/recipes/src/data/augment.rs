@@ -305,7 +305,9 @@ mod tests {
     #[test]
     fn the_held_out_sentence_never_arises() {
         let greetings: Vec<Pair> = corpus().into_iter().take(2).chain([pair("Say how.", "Dis comment.")]).collect();
-        let made = extra(&vec![greetings; 1000].concat(), 20, 1.0, [5, 0]);
+        let pairs = vec![greetings; 1000].concat();
+        let lengths = vec![Lengths { source: 1, target: 1 }; pairs.len()];
+        let made = extra_pairs(&pairs, &lengths, 20, 1.0, [5, 0]);
         assert!(made.iter().any(|pair| pair.source == "How are you? Hello!"));
         assert!(made.iter().all(|pair| !pair.source.to_lowercase().replace(['!', ','], "").contains("hello how are")));
         for text in
@@ -335,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_corpus_that_has_none_gives_none() {
-        assert!(extra(&vec![pair("one two", "deux un"); 50], 20, 1.0, 1).is_empty());
+        assert!(extra(&vec![pair("one two", "deux un"); 50], 20, 1.0, [1, 0]).is_empty());
         assert!(check(0.0).is_ok() && check(1.0).is_ok());
         for share in [-0.1, 1.1, f32::NAN, f32::INFINITY] {
             let message = check(share).unwrap_err().to_string();
