@@ -14,3 +14,4 @@ export HF_HUB_OFFLINE=1
 cd "$here"
 "$PYTHON" calls.py "${SECONDS_A_ROW:-2}" ${FLEX:-}
 "$PYTHON" models.py "${SECONDS_A_ROW:-8}"
+"$PYTHON" looking.py

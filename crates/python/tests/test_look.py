@@ -100,6 +100,30 @@ def test_a_trace_is_what_was_computed(tmp_path, mask, bias, visible, shape):
         assert page.lower().startswith("<!doctype html>") and "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.parametrize(
+    "nouns",
+    [
+        {"normalizer": regard.Softmax(sink=numpy.arange(4, dtype=numpy.float32))},
+        {"score": regard.Cosine(numpy.arange(1, 5, dtype=numpy.float32))},
+    ],
+)
+def test_heads_that_nouns_tell_apart(tmp_path, nouns):
+    class Once(torch.nn.Module):
+        def forward(self, x):
+            return ours.attention(x, x, x, module=self, **nouns).context
+
+    torch.manual_seed(2)
+    x = torch.randn(1, 4, 9, 8)
+    with torch.no_grad(), regard.look(model := Once()) as trace:
+        model(x)
+    probe = regard.Weights()
+    regard.observe(x, x, regard.attention(x, x, x, **nouns).lse, [probe], **nouns)
+    trace.save(tmp_path / "a.trace")
+    for told in (trace, regard.Trace.load(tmp_path / "a.trace")):
+        for head in range(4):
+            numpy.testing.assert_allclose(told.map(0, head), probe.values[0, head].numpy(), atol=1e-6)
+
+
 def test_rollout_is_the_product_of_the_layers():
     model = Reader(layers=3)
     trace = looked(model, IDS)

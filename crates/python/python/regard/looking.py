@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .masks import And, Causal, KeyMask, Mask, Padding, Window
+from .masks import And, Causal, DenseMask, KeyMask, Mask, Padding, Window
 from .operations import observe
 from .probes import Entropy, Pyramid, Received, TopKeys
 from .trace import Site, Trace
@@ -116,8 +116,6 @@ class _Recorder:
         shape = (*query.shape[:3], key.shape[2])
         nouns = {**nouns, "bias": list(nouns["bias"] or ())}
         if not (nouns["mask"] is None or isinstance(nouns["mask"], Mask)):
-            from .masks import DenseMask
-
             nouns["mask"] = DenseMask(nouns["mask"])
         before = self.places.get(path)
         if self.keep == "probes":

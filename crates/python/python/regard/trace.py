@@ -261,6 +261,9 @@ class Trace:
             return observe(*nothing, lse, probes, bias=scores, queries=queries, keys=keys)
         query, key, lse = (part[batch : batch + 1] for part in site.states)
         nouns = _of_batch(site.nouns, batch, site.shape)
+        if isinstance(nouns["normalizer"], Softmax):
+            # What sinks took is in the log-sum-exps.
+            nouns = {**nouns, "normalizer": replace(nouns["normalizer"], sink=None)}
         if head is not None:
             if _alike(nouns):
                 shared = query.shape[1] // key.shape[1]
@@ -343,8 +346,9 @@ def _take(probe: Probe, head: int) -> None:
 
 def _alike(nouns: dict[str, Any]) -> bool:
     """Whether the nouns treat all heads alike."""
-    plain = all(isinstance(bias, SoftCap) for bias in nouns["bias"])
-    return plain and type(nouns["normalizer"]) in (type(None), Softmax) and _written_rules(nouns["mask"], 0, (1, 1, 0, 0)) is not None
+    plain = isinstance(nouns["score"], Dot | ScaledDot | None) and isinstance(nouns["normalizer"], Softmax | None)
+    biases = all(isinstance(bias, SoftCap) for bias in nouns["bias"])
+    return plain and biases and _written_rules(nouns["mask"], 0, (1, 1, 0, 0)) is not None
 
 
 def _of_batch(nouns: dict[str, Any], batch: int, shape: tuple[int, ...]) -> dict[str, Any]:
