@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// Scrambles 32 bits; every input bit flips every output bit half of the time (constants: Wellons, "hash prospector").
 #[inline(always)]
-fn mix(x: u32, key: u32) -> u32 {
+pub(crate) fn mix(x: u32, key: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d) ^ key;
     let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
     x ^ (x >> 16)
@@ -18,7 +18,7 @@ fn mix(x: u32, key: u32) -> u32 {
 
 /// Scrambles 64 bits (the finaliser of SplitMix64).
 #[inline(always)]
-fn mix_long(x: u64) -> u64 {
+pub(crate) fn mix_long(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -99,14 +99,14 @@ pub fn keep_weight(seed: u64, batch: usize, head: usize, query: usize, key: usiz
 }
 
 /// The keys of queries and of keys in one batch and head.
-fn weight_keys(seed: u64, batch: usize, head: usize) -> ((u32, u32), (u32, u32)) {
+pub(crate) fn weight_keys(seed: u64, batch: usize, head: usize) -> ((u32, u32), (u32, u32)) {
     let stream = mix_long(batch as u64) ^ (head as u64);
     (keys(seed, mix_long(stream)), keys(!seed, mix_long(stream)))
 }
 
 /// A position under two keys.
 #[inline(always)]
-fn hash(position: usize, (first, second): (u32, u32)) -> u32 {
+pub(crate) fn hash(position: usize, (first, second): (u32, u32)) -> u32 {
     mix(position as u32 ^ first, second)
 }
 

@@ -110,6 +110,7 @@ mod scratch;
 mod shape;
 mod simd;
 mod stored;
+pub mod trilinear;
 mod view;
 
 pub use attention::{Attention, Gradients, Output};
@@ -120,12 +121,14 @@ pub use error::{Error, Result};
 pub use half::{bf16, f16};
 pub use linear::LinearAttention;
 pub use mask::{
-    Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask, Window,
+    BigBird, Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask,
+    Window,
 };
 pub use memory::Precision;
-pub use normalize::{Entmax15, Normalizer, Sigmoid, Softmax, Sparsemax, TopK};
+pub use normalize::{Entmax, Entmax15, Gumbel, Hard, Normalizer, Sampled, Sigmoid, Softmax, Sparsemax, TopK};
 pub use probe::Probe;
-pub use score::{Additive, Bilinear, Cosine, Dot, ScaledDot, Score};
+pub use score::{Additive, Bilinear, Cosine, Distance, Dot, ScaledDot, Score};
 pub use scores::Scores;
 pub use shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
+pub use trilinear::Trilinear;
 pub use view::{Matrix, View};

@@ -16,6 +16,8 @@ use crate::simd::{LANES, multiversion, pad};
 pub struct Scores<'a> {
     values: &'a mut [f32],
     lanes: usize,
+    batch: usize,
+    head: usize,
     queries: Range<usize>,
     keys: Range<usize>,
     needed: Needed,
@@ -27,6 +29,8 @@ impl<'a> Scores<'a> {
         Self {
             values: &mut buffer[..Self::size(tile)],
             lanes: pad(tile.queries.len()),
+            batch: tile.batch,
+            head: tile.head,
             queries: tile.queries.clone(),
             keys: tile.keys.clone(),
             needed: [(0, tile.keys.len() as u8); _],
@@ -63,6 +67,16 @@ impl<'a> Scores<'a> {
     /// How many numbers a tile takes, padding included.
     pub(crate) fn size(tile: &Tile) -> usize {
         pad(tile.queries.len()) * tile.keys.len()
+    }
+
+    /// The batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The query head.
+    pub fn head(&self) -> usize {
+        self.head
     }
 
     /// The queries, as positions in the sequence.
@@ -120,6 +134,14 @@ impl<'a> Scores<'a> {
     /// Replaces every number by `f(number, other)`, where `other` is the one in the same place of another tile.
     pub fn zip(&mut self, other: &Scores, f: impl Fn(f32, f32) -> f32) {
         zip(self.values, other.values, f);
+    }
+
+    /// A copy in `buffer`, which holds at least as many numbers.
+    pub(crate) fn copy_in<'b>(&self, buffer: &'b mut [f32]) -> Scores<'b> {
+        let values = &mut buffer[..self.values.len()];
+        values.copy_from_slice(self.values);
+        let Self { lanes, batch, head, needed, .. } = *self;
+        Scores { values, lanes, batch, head, queries: self.queries(), keys: self.keys(), needed }
     }
 
     /// Copies another tile of the same place.

@@ -5,9 +5,9 @@ mod oracle;
 use oracle::*;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Blocks, Causal, Corner, Cosine, DenseBias, DenseMask, Dilated, Documents,
-    Dot, Entmax15, Global, KeyMask, Padding, Prefix, RelativeBuckets, ScaledDot, Shape, SharedMask, Sigmoid, SoftCap,
-    Softmax, Sparsemax, TopK, Window, dropout,
+    Additive, Alibi, Attention, BigBird, Bilinear, Blocks, Causal, Corner, Cosine, DenseBias, DenseMask, Dilated,
+    Distance, Documents, Dot, Entmax, Entmax15, Global, Gumbel, Hard, KeyMask, Padding, Prefix, RelativeBuckets,
+    Sampled, ScaledDot, Shape, SharedMask, Sigmoid, SoftCap, Softmax, Sparsemax, TopK, Window, dropout,
 };
 
 /// An attention under construction, and the same by definition.
@@ -17,10 +17,10 @@ struct Case {
     inputs: Inputs,
 }
 
-const SCORES: usize = 7;
+const SCORES: usize = 8;
 const BIASES: usize = 8;
-const MASKS: usize = 14;
-const NORMALIZERS: usize = 8;
+const MASKS: usize = 15;
+const NORMALIZERS: usize = 14;
 
 fn start(kind: usize, shape: Shape) -> Case {
     let (d, heads, seed) = (shape.query_width, shape.heads, 77);
@@ -57,6 +57,13 @@ fn start(kind: usize, shape: Shape) -> Case {
                 |h, q, k, v| q.iter().zip(k).zip(&v[h * q.len()..]).map(|((q, k), v)| v * (q + k).tanh()).sum();
             (Attention::new(Additive::new(v.clone(), d)), score, v)
         }
+        6 => {
+            let score: ScoreFn = |_, q, k, _| {
+                let squares: f64 = q.iter().zip(k).map(|(q, k)| (q - k).powi(2)).sum();
+                -squares / (q.len().max(1) as f64).sqrt()
+            };
+            (Attention::new(Distance::default()), score, vec![])
+        }
         _ => {
             let v = numbers(seed, d);
             let score: ScoreFn = |_, q, k, v| q.iter().zip(k).zip(v).map(|((q, k), v)| v * (q + k).tanh()).sum();
@@ -72,6 +79,7 @@ fn start(kind: usize, shape: Shape) -> Case {
             mask: Box::new(|_| true),
             normalize: Normalize::Softmax { temperature: 1.0 },
             keep: Box::new(|_| 1.0),
+            base: None,
         },
         inputs: Inputs { score: wide(&parameters), ..Inputs::default() },
     }
@@ -191,6 +199,12 @@ impl Case {
                 let seen = move |[_, _, i, j]: Pair| layout[i / 8 * keys.div_ceil(8) + j / 8];
                 (attention.mask(blocks), Box::new(seen))
             }
+            13 => {
+                let block = (2..=keys).find(|&side| keys % side == 0).unwrap_or(1);
+                let bird = BigBird::new(3).block(block).unwrap().window(1).global(1).random(2);
+                let seen = bird_by_definition(block, keys / block, offset);
+                (attention.mask(bird), Box::new(seen))
+            }
             _ => {
                 let shared = SharedMask::new(KeyMask::new(key_seen.clone(), keys).unwrap());
                 let attention = attention.mask((documents & !Window::new(None, Some(0))) | shared);
@@ -218,7 +232,16 @@ impl Case {
             4 => (attention.normalizer(TopK::new(1).unwrap()), Normalize::TopK(1)),
             5 => (attention.normalizer(TopK::new(7).unwrap()), Normalize::TopK(7)),
             6 => (attention.normalizer(Sparsemax), Normalize::Sparsemax),
-            _ => (attention.normalizer(Entmax15), Normalize::Entmax15),
+            7 => (attention.normalizer(Entmax15), Normalize::Entmax15),
+            8 => (attention.normalizer(Entmax::new(1.25).unwrap()), Normalize::Entmax(1.25)),
+            9 => (attention.normalizer(Entmax::new(1.625).unwrap()), Normalize::Entmax(1.625)),
+            10 => (attention.normalizer(Hard), Normalize::Hard),
+            11 | 12 => {
+                let (gumbel, hard) = (Gumbel::new(0.7, 5).unwrap(), kind == 12);
+                let normalize = Normalize::Gumbel { temperature: f64::from(0.7f32), seed: 5, hard };
+                (attention.normalizer(if hard { gumbel.hard() } else { gumbel }), normalize)
+            }
+            _ => (attention.normalizer(Sampled::new(6)), Normalize::Sampled(6)),
         };
         (self.attention, self.oracle.normalize) = (attention, normalize);
         self
@@ -262,6 +285,7 @@ impl Case {
 
         let gradients = self.attention.backward(&q, &k, &v, &output.context, &output.lse, &grad_view).unwrap();
         let grad = wide(&grad);
+        self.oracle.base = Some(expected);
         let along = |what: &str, found: &[f32], pick: &dyn Fn(&mut Inputs) -> &mut Vec<f64>| {
             // The derivative along a random direction, with all components in it, by central differences.
             for seed in [100, 101] {
@@ -290,6 +314,32 @@ impl Case {
             along("bias", &gradients.biases[i], &move |inputs| &mut inputs.biases[i]);
         }
     }
+}
+
+/// Who sees whom by window, global and random blocks: two of those that are neither, drawn by Floyd's algorithm.
+fn bird_by_definition(block: usize, blocks: usize, offset: isize) -> impl Fn(Pair) -> bool {
+    let drawn = move |head: usize, query: isize| -> Vec<usize> {
+        let others: Vec<usize> = (0..blocks).filter(|&key| key >= 1 && query.abs_diff(key as isize) > 1).collect();
+        let seed = scramble(scramble(3 ^ scramble(head as u64)) ^ query as u64);
+        let mut numbers: Vec<usize> = Vec::new();
+        for last in others.len().saturating_sub(2)..others.len() {
+            let number = (scramble(seed ^ scramble(last as u64)) % (last as u64 + 1)) as usize;
+            numbers.push(if numbers.contains(&number) { last } else { number });
+        }
+        numbers.into_iter().map(|number| others[number]).collect()
+    };
+    move |[_, h, i, j]| {
+        let (query, key) = ((i as isize + offset).div_euclid(block as isize), j / block);
+        query == 0 || key == 0 || query.abs_diff(key as isize) <= 1 || drawn(h, query).contains(&key)
+    }
+}
+
+/// The finaliser of SplitMix64.
+fn scramble(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 fn shape(index: usize) -> Shape {
@@ -327,12 +377,28 @@ fn every_combination_of_normalizer_and_mask() {
         (2..NORMALIZERS).flat_map(|n| (0..MASKS).flat_map(move |mask| [0, 2, 7].map(|bias| (n, mask, bias))))
     {
         let index = normalizer * 3 + bias * 5 + mask * 7 + bias * mask;
-        let score = [0, 1, 2, 3, 5, 6][index % 6];
+        let score = [0, 1, 2, 3, 5, 6, 7][index % 7];
         let mut case = start(score, shape(index / 2)).bias(bias).mask(mask).normalizer(normalizer);
         if index.is_multiple_of(4) {
             case = case.dropout(0.2);
         }
         case.check(&format!("normalizer {normalizer}, score {score}, bias {bias}, mask {mask}, case {index}"));
+    }
+}
+
+/// The whole product, on shapes so small that it takes a moment.
+#[test]
+fn every_combination_of_score_bias_mask_and_normalizer() {
+    let shapes = [[1, 2, 1, 5, 6, 3, 2], [2, 1, 1, 6, 4, 2, 3], [1, 2, 2, 7, 7, 2, 1]];
+    for index in 0..SCORES * BIASES * MASKS * NORMALIZERS {
+        let (score, bias) = (index % SCORES, index / SCORES % BIASES);
+        let (mask, normalizer) = (index / SCORES / BIASES % MASKS, index / SCORES / BIASES / MASKS);
+        let [batch, heads, key_heads, queries, keys, width, value_width] =
+            shapes[(score + bias + mask + normalizer) % 3];
+        let key_width = if score == 4 { 4 } else { width };
+        let size = Shape { batch, heads, key_heads, queries, keys, query_width: width, key_width, value_width };
+        let case = start(score, size).bias(bias).mask(mask).normalizer(normalizer);
+        case.check(&format!("score {score}, bias {bias}, mask {mask}, normalizer {normalizer}"));
     }
 }
 
@@ -391,7 +457,7 @@ fn long_rows() {
 
 #[test]
 fn no_features_and_no_heads() {
-    for (score, heads, width) in [(1, 0, 3), (2, 0, 3), (5, 0, 3), (1, 2, 0), (5, 2, 0), (6, 2, 0)] {
+    for (score, heads, width) in [(1, 0, 3), (2, 0, 3), (5, 0, 3), (1, 2, 0), (5, 2, 0), (6, 2, 0), (7, 2, 0)] {
         for queries in [2, 20] {
             let size = Shape {
                 batch: 1,

@@ -3,8 +3,9 @@
 use regard_kernel::probe::{Pyramid, TopKeys, Weights};
 use regard_kernel::rows::{self, LinearCrossEntropy};
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Blocks, Cosine, DenseBias, DenseMask, Dilated, Documents, Global, KeyMask,
-    KeyValueCache, Padding, Prefix, RelativeBuckets, Result, Sigmoid, SoftCap, Softmax, TopK, View, dropout,
+    Additive, Alibi, Attention, BigBird, Bilinear, Blocks, Cosine, DenseBias, DenseMask, Dilated, Documents, Entmax,
+    Global, Gumbel, KeyMask, KeyValueCache, Padding, Prefix, RelativeBuckets, Result, Sigmoid, SoftCap, Softmax, TopK,
+    View, dropout,
 };
 
 #[track_caller]
@@ -143,6 +144,15 @@ fn modifiers() {
         "softmax sink: 3 logits given, one for each of 4 heads expected",
     );
     refused(TopK::new(0), "k of the strongest keys: 0 given, at least 1 expected");
+    for alpha in [1.0, 0.5, f32::NAN] {
+        refused(Entmax::new(alpha), &format!("entmax alpha: {alpha} given, a finite number greater than 1 expected"));
+    }
+    refused(Gumbel::new(0.0, 1), "softmax temperature: 0 given, a positive, finite number expected");
+    refused(BigBird::new(1).block(0), "block of BigBird: 0 given, at least 1 position expected");
+    refused(
+        run(plain().mask(BigBird::new(1))),
+        "keys: 3 positions given, a multiple of the block of BigBird, 64 expected",
+    );
     refused(Sigmoid::new(f32::INFINITY), "sigmoid bias: inf given, a finite number expected");
     refused(
         run(Attention::new(Cosine::new([1.0; 3]))),

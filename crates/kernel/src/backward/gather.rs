@@ -22,7 +22,8 @@ pub(super) fn run(inputs: &Inputs) -> Vec<f32> {
                 for keys in problem.shape.key_blocks() {
                     let tile = problem.tile(batch, head, queries.clone(), keys);
                     if let Some((parts, _)) = gradient.of_weights(inputs, block, &tile) {
-                        problem.attention.normalizer.gather(&parts.weights, &parts.grad, &mut sums);
+                        let weights = parts.surrogate.as_ref().unwrap_or(&parts.weights);
+                        problem.attention.normalizer.gather(weights, &parts.grad, &mut sums);
                     }
                 }
             });

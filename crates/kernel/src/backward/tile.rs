@@ -14,6 +14,7 @@ pub(super) struct TileGradient<'a> {
     weights: &'a mut [f32],
     dropped: &'a mut [f32],
     grad: &'a mut [f32],
+    surrogate: &'a mut [f32],
 }
 
 /// What is known about a tile.
@@ -24,6 +25,8 @@ pub(super) struct Parts<'a> {
     pub(super) weights: Scores<'a>,
     /// The gradient of the last stage.
     pub(super) grad: Scores<'a>,
+    /// What stands in for the weights, if the normalizer asks for it.
+    pub(super) surrogate: Option<Scores<'a>>,
     /// What the queries see.
     pub(super) seen: Seen,
 }
@@ -34,16 +37,17 @@ impl TileGradient<'_> {
         const TILE: usize = QUERY_BLOCK * KEY_BLOCK;
         let dropped = if problem.attention.dropout.is_some() { TILE } else { 0 };
         let stages = TILE * (1 + problem.attention.biases.len());
-        scratch::with([stages, TILE, dropped, TILE], |[stages, weights, dropped, grad]| {
-            f(&mut TileGradient { stages, weights, dropped, grad });
+        let surrogate = if problem.attention.normalizer.straight_through() { TILE } else { 0 };
+        scratch::with([stages, TILE, dropped, TILE, surrogate], |[stages, weights, dropped, grad, surrogate]| {
+            f(&mut TileGradient { stages, weights, dropped, grad, surrogate });
         });
     }
 
     /// Computes a tile, or nothing if it is hidden.
     pub(super) fn compute(&mut self, inputs: &Inputs, block: &QueryBlock, tile: &Tile) -> Option<Parts<'_>> {
         let (mut parts, dropped) = self.of_weights(inputs, block, tile)?;
-        let Parts { stages, weights, grad, seen } = &mut parts;
-        inputs.problem.attention.normalizer.backward(weights, &block.inner, grad);
+        let Parts { stages, weights, grad, surrogate, seen } = &mut parts;
+        inputs.problem.attention.normalizer.backward(surrogate.as_ref().unwrap_or(weights), &block.inner, grad);
 
         if let Some(mask) = dropped {
             weights.zip(&mask, |weight, scale| weight * scale);
@@ -85,10 +89,17 @@ impl TileGradient<'_> {
         if let Seen::Some(visible) = &seen {
             visible.hide(&mut weights, f32::NEG_INFINITY);
         }
+        let mut surrogate = attention.normalizer.straight_through().then(|| Scores::of(tile, &seen, self.surrogate));
+        if let Some(surrogate) = &mut surrogate {
+            surrogate.copy_from(&weights);
+        }
         if let Some(limits) = &block.limits {
             attention.normalizer.select(limits, &mut weights);
         }
         attention.normalizer.weights(&block.lse, &mut weights);
+        if let Some(surrogate) = &mut surrogate {
+            attention.normalizer.surrogate(&block.lse, &weights, surrogate);
+        }
 
         let mut grad = Scores::of(tile, &seen, self.grad);
         let values = inputs.values.matrix(tile.batch, tile.head / problem.shape.group()).slice(tile.keys.clone());
@@ -99,6 +110,6 @@ impl TileGradient<'_> {
             grad.zip(&mask, |grad, scale| grad * scale);
             mask
         });
-        Some((Parts { stages, weights, grad, seen }, mask))
+        Some((Parts { stages, weights, grad, surrogate, seen }, mask))
     }
 }

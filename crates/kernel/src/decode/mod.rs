@@ -53,7 +53,7 @@ fn spans(keys: usize) -> impl Iterator<Item = Range<usize>> + Clone {
 }
 
 /// As the forward pass, but the parts of a row may be computed by different threads and are joined in order. A normalizer
-/// that must know all keys before it weighs any leaves nothing to be joined: then this is the forward pass.
+/// that must know all keys before it weighs any, or their order, leaves nothing to be joined: then this is the forward pass.
 pub(crate) fn run(attention: &Attention, queries: &View, past: &Past) -> Result<Output> {
     let groups = past.groups(attention, queries)?;
     let size = |width| groups.first().map_or(0, |group| group.problem.size(width));
@@ -61,7 +61,7 @@ pub(crate) fn run(attention: &Attention, queries: &View, past: &Past) -> Result<
     let (mut joined, mut work) = (Vec::new(), 0.0);
     for group in &groups {
         let Shape { heads, queries, value_width, .. } = group.problem.shape;
-        if attention.normalizer.scan(&group.problem.shape, false).is_some() {
+        if !attention.normalizer.joins() || attention.normalizer.scan(&group.problem.shape, false).is_some() {
             let rows = group.batches.start * heads * queries..group.batches.end * heads * queries;
             let context = &mut output.context[rows.start * value_width..rows.end * value_width];
             forward::run_batches(&group.problem, &group.values, group.batches.clone(), context, &mut output.lse[rows]);

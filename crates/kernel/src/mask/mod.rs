@@ -4,6 +4,7 @@
 //! computed) or [`Coverage::Full`] (nothing is hidden in it); otherwise it fills [`Visible`], one bit a pair, on which
 //! `&`, `|` and `!` are one machine instruction for 64 queries.
 
+mod bigbird;
 mod blocks;
 mod causal;
 mod dense;
@@ -23,6 +24,7 @@ use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
 use crate::simd::{LANES, multiversion};
 use crate::{Error, Result};
 
+pub use bigbird::BigBird;
 pub use blocks::Blocks;
 pub use causal::{Causal, Corner, Window};
 pub use dense::{DenseMask, KeyMask};

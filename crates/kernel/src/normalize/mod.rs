@@ -6,8 +6,18 @@
 //!
 //! Some cannot weigh a key before they know all the others: they ask for a [`Scan`], passes over all keys that come
 //! first. Scores are computed anew in each pass, so that no row is ever held.
+//!
+//! Some give all weight to one key, by [`Hard`] choice or by chance ([`Gumbel`], [`Sampled`]). Their weights have no slope,
+//! and others that have stand in for them in the backward pass ([`Normalizer::surrogate`]).
 
+mod choice;
+mod entmax;
 mod entmax15;
+mod gumbel;
+mod hard;
+mod noise;
+mod powers;
+mod sampled;
 mod sigmoid;
 mod softmax;
 mod sparsemax;
@@ -24,7 +34,12 @@ use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape};
 use crate::simd::{LANES, Lanes, multiversion};
 
+pub use entmax::Entmax;
 pub use entmax15::Entmax15;
+pub use gumbel::Gumbel;
+pub use hard::Hard;
+pub use noise::gumbel;
+pub use sampled::Sampled;
 pub use sigmoid::Sigmoid;
 pub use softmax::Softmax;
 pub use sparsemax::Sparsemax;
@@ -136,6 +151,11 @@ pub trait Normalizer: Debug + Send + Sync {
     /// Replaces scores (−∞ where hidden) by weights relative to `rows.reference`, which may move, and adds them up.
     fn absorb(&self, scores: &mut Scores, rows: &mut Rows);
 
+    /// Whether parts of the keys can be seen apart and be joined, rows of several heads side by side.
+    fn joins(&self) -> bool {
+        true
+    }
+
     /// Joins what another part of the keys left. Afterwards the context so far is to be multiplied with
     /// `rows.rescale`, that of the other part with `other.rescale`. Unless overridden, the reference does not move.
     fn merge(&self, rows: &mut Rows, other: &mut Rows) {
@@ -152,6 +172,17 @@ pub trait Normalizer: Debug + Send + Sync {
 
     /// Replaces scores (−∞ where hidden) by weights, given the number that was kept of each row.
     fn weights(&self, lse: &[f32; QUERY_BLOCK], scores: &mut Scores);
+
+    /// Whether others stand in for the weights when gradients go back, as those of a choice have no slope.
+    fn straight_through(&self) -> bool {
+        false
+    }
+
+    /// Replaces scores (−∞ where hidden) by what stands in for `weights`, given the number that was kept of each row.
+    /// [`gather`](Normalizer::gather) and [`backward`](Normalizer::backward) see it in their place; values do not.
+    fn surrogate(&self, lse: &[f32; QUERY_BLOCK], weights: &Scores, scores: &mut Scores) {
+        let _ = (lse, weights, scores);
+    }
 
     /// Whether the gradients of a row have more in common than Σ_j weight_ij · gradient_ij, which the context knows. Then
     /// a pass of its own comes before the backward pass.
@@ -201,6 +232,10 @@ impl<N: Normalizer + ?Sized> Normalizer for Arc<N> {
         (**self).absorb(scores, rows);
     }
 
+    fn joins(&self) -> bool {
+        (**self).joins()
+    }
+
     fn merge(&self, rows: &mut Rows, other: &mut Rows) {
         (**self).merge(rows, other);
     }
@@ -211,6 +246,14 @@ impl<N: Normalizer + ?Sized> Normalizer for Arc<N> {
 
     fn weights(&self, lse: &[f32; QUERY_BLOCK], scores: &mut Scores) {
         (**self).weights(lse, scores);
+    }
+
+    fn straight_through(&self) -> bool {
+        (**self).straight_through()
+    }
+
+    fn surrogate(&self, lse: &[f32; QUERY_BLOCK], weights: &Scores, scores: &mut Scores) {
+        (**self).surrogate(lse, weights, scores);
     }
 
     fn gathers(&self) -> bool {

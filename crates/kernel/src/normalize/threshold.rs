@@ -1,6 +1,6 @@
 //! What sparsemax and entmax share: weights that end at a threshold, and the search for it.
 //!
-//! Of a row's numbers x, those above τ have weight `x − τ`, or its square, and τ is such that the weights sum to 1. Sums
+//! Of a row's numbers x, those above τ have weight `x − τ`, or a power of it, and τ is such that the weights sum to 1. Sums
 //! over the numbers above any l ≤ τ lead closer to τ from below: a step of Newton's method on a function that is convex,
 //! and exact as soon as no number is left behind by the step. No row is held for that:
 //!
@@ -10,16 +10,18 @@
 //!    further pass adds up the numbers above l and takes a step. One step does if all of them have weight; between that
 //!    and a few hundred weights of very many keys, it takes up to about six.
 
+use super::powers::{self, Bracket};
 use super::{Limits, Rows, Scan, above};
 use crate::scores::Scores;
 use crate::shape::QUERY_BLOCK;
 use crate::simd::{Isa, LANES, Lanes, multiversion};
 
 /// How a weight grows with what its number has above the threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Power {
     One,
     Two,
+    Any(f32),
 }
 
 /// Sums over the numbers above a lower bound of the threshold, each less that bound.
@@ -66,6 +68,7 @@ impl Sums {
                 let norm = squares.sqrt();
                 ((norm - 1.0) * norm / sum, false)
             }
+            Power::Any(_) => unreachable!("other powers have sums of their own"),
         }
     }
 }
@@ -128,6 +131,9 @@ impl Candidates {
 
     /// The threshold of these numbers, known to be at least `low`.
     fn threshold(&self, mut low: f32, power: Power) -> f32 {
+        if let Power::Any(power) = power {
+            return powers::threshold(&self.numbers, low, power);
+        }
         loop {
             let (step, found) = sums(&self.numbers, low).step(power);
             let next = (f64::from(low) + step) as f32;
@@ -157,6 +163,7 @@ pub(super) struct Search {
     low: [f32; QUERY_BLOCK],
     candidates: Vec<Candidates>,
     sums: [Sums; QUERY_BLOCK],
+    brackets: Vec<Bracket>,
 }
 
 impl Search {
@@ -170,6 +177,7 @@ impl Search {
             stages: [Stage::Collecting; QUERY_BLOCK],
             low: [f32::NEG_INFINITY; QUERY_BLOCK],
             candidates: Vec::new(),
+            brackets: Vec::new(),
             sums: [Sums::NONE; QUERY_BLOCK],
         }
     }
@@ -215,6 +223,12 @@ impl Scan for Search {
         self.rows = scores.queries().len();
         if self.first_pass {
             self.collect(scores);
+        } else if let Power::Any(power) = self.power {
+            self.brackets.iter_mut().enumerate().for_each(|(query, bracket)| {
+                if self.stages[query] == Stage::Crowded {
+                    bracket.add(scores.keys().map(|key| scores.row(key)[query] * self.factor), power);
+                }
+            });
         } else {
             let lanes = scores.lanes();
             add(scores.values(), lanes, self.factor, &self.low, &mut self.sums);
@@ -233,13 +247,23 @@ impl Scan for Search {
                     self.stages[query] = Stage::Found;
                 }
                 Stage::Crowded => {
-                    let (step, found) = self.sums[query].step(self.power);
-                    self.low[query] = (f64::from(low) + step) as f32;
-                    if found || self.low[query] <= low {
+                    let found = if let Power::Any(power) = self.power {
+                        let (low, found) = self.brackets[query].step(power);
+                        self.low[query] = low;
+                        found
+                    } else {
+                        let (step, found) = self.sums[query].step(self.power);
+                        self.low[query] = (f64::from(low) + step) as f32;
+                        found || self.low[query] <= low
+                    };
+                    if found {
                         self.stages[query] = Stage::Found;
                     }
                 }
             }
+        }
+        if self.first_pass && matches!(self.power, Power::Any(_)) {
+            self.brackets = self.low[..self.rows].iter().map(|&low| Bracket::above(low)).collect();
         }
         self.first_pass = false;
         self.sums = [Sums::NONE; QUERY_BLOCK];
@@ -401,7 +425,7 @@ mod tests {
 
     #[test]
     fn passes_are_few() {
-        for (power, factor) in [(Power::One, 1.0), (Power::Two, 0.5)] {
+        for (power, factor) in [(Power::One, 1.0), (Power::Two, 0.5), (Power::Any(1.6), 0.625)] {
             for keys in [1, 300, 1000, 10_000] {
                 // Scores as attention has them; then all between those and scores that are all alike.
                 assert_eq!(passes(power, factor, keys, |query| 5.0 + query as f32), 1);

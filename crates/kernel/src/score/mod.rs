@@ -3,6 +3,7 @@
 mod additive;
 mod bilinear;
 mod cosine;
+mod distance;
 pub(crate) mod dot;
 
 use std::fmt::Debug;
@@ -16,6 +17,7 @@ use crate::{Error, Result};
 pub use additive::Additive;
 pub use bilinear::Bilinear;
 pub use cosine::Cosine;
+pub use distance::Distance;
 pub use dot::{Dot, ScaledDot};
 
 /// The queries of a tile.

@@ -4,6 +4,7 @@
 
 pub mod elements;
 
+use regard_kernel::normalize::gumbel;
 use regard_kernel::{Shape, View};
 
 /// Everything that gradients are taken of.
@@ -38,6 +39,14 @@ pub enum Normalize {
     TopK(usize),
     Sparsemax,
     Entmax15,
+    Entmax(f64),
+    Hard,
+    Gumbel {
+        temperature: f64,
+        seed: u64,
+        hard: bool,
+    },
+    Sampled(u64),
 }
 
 impl Normalize {
@@ -68,6 +77,12 @@ impl Normalize {
                 let tau = threshold(max / 2.0, total);
                 (weigh(&|e| (e / 2.0 - tau).max(0.0).powi(2)), tau)
             }
+            Self::Entmax(alpha) => {
+                let weight = |e: f64, tau: f64| ((alpha - 1.0) * e - tau).max(0.0).powf(1.0 / (alpha - 1.0));
+                let tau = threshold((alpha - 1.0) * max, |tau| sum(&|e| weight(e, tau)));
+                (weigh(&|e| weight(e, tau)), tau)
+            }
+            Self::Hard | Self::Gumbel { .. } | Self::Sampled(_) => self.placed([0; 3], scores),
             Self::TopK(k) => {
                 let mut order: Vec<usize> = (0..scores.len()).filter(|&j| scores[j].is_some()).collect();
                 order.sort_by(|&a, &b| scores[b].partial_cmp(&scores[a]).unwrap()); // stable: earlier keys first
@@ -77,6 +92,55 @@ impl Normalize {
             }
         }
     }
+}
+
+impl Normalize {
+    /// As [`row`](Normalize::row), for those that depend on the row's batch, head and query, and for choices.
+    fn placed(self, place: [usize; 3], scores: &[Option<f64>]) -> (Vec<f64>, f64) {
+        let softmax =
+            |temperature, scores: &[Option<f64>]| Self::Softmax { temperature }.row(scores, f64::NEG_INFINITY);
+        match self {
+            Self::Hard => (choice(scores), softmax(1.0, scores).1),
+            Self::Gumbel { temperature, seed, hard } => {
+                let scores = noisy(seed, place, scores);
+                let (soft, kept) = softmax(temperature, &scores);
+                (if hard { choice(&scores) } else { soft }, kept)
+            }
+            Self::Sampled(seed) => (choice(&noisy(seed, place, scores)), softmax(1.0, scores).1),
+            _ => self.row(scores, f64::NEG_INFINITY),
+        }
+    }
+
+    /// What stands in for the weights of a choice where gradients are taken.
+    fn soft(self, place: [usize; 3], scores: &[Option<f64>], weights: &[f64]) -> Option<Vec<f64>> {
+        let softmax =
+            |temperature, scores: &[Option<f64>]| Self::Softmax { temperature }.row(scores, f64::NEG_INFINITY).0;
+        match self {
+            Self::Hard => Some(softmax(1.0, scores)),
+            Self::Gumbel { temperature, seed, hard: true } => Some(softmax(temperature, &noisy(seed, place, scores))),
+            Self::Sampled(_) => {
+                let soft = softmax(1.0, scores);
+                Some(soft.iter().zip(weights).map(|(p, &a)| if a > 0.0 { a * p.ln() } else { 0.0 }).collect())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Scores and the noise of their places.
+pub fn noisy(seed: u64, [b, h, i]: [usize; 3], scores: &[Option<f64>]) -> Vec<Option<f64>> {
+    let noise = |j| f64::from(gumbel(seed, b, h, i, j));
+    scores.iter().enumerate().map(|(j, score)| score.map(|score| score + noise(j))).collect()
+}
+
+/// All weight to the first of the greatest.
+fn choice(scores: &[Option<f64>]) -> Vec<f64> {
+    let mut weights = vec![0.0; scores.len()];
+    let best = scores.iter().flatten().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+    if let Some(chosen) = scores.iter().position(|&score| score == Some(best)) {
+        weights[chosen] = 1.0;
+    }
+    weights
 }
 
 /// Where a falling function that is at least 1 at `max - 1` and 0 at `max` is 1.
@@ -97,20 +161,26 @@ pub struct Oracle {
     pub normalize: Normalize,
     /// What dropout multiplies a weight with.
     pub keep: Box<dyn Fn(Pair) -> f64>,
+    /// The answer around which gradients are taken, if the normalizer makes choices: those stay as they are, and what
+    /// stands in for them moves.
+    pub base: Option<Answer>,
 }
 
+#[derive(Clone)]
 pub struct Answer {
     pub context: Vec<f64>,
     /// What is kept of each row.
     pub lse: Vec<f64>,
     /// `[batch, head, query, key]`, before dropout.
     pub weights: Vec<f64>,
+    /// What stands in for them where gradients are taken, if the normalizer makes choices.
+    pub soft: Vec<f64>,
 }
 
 impl Oracle {
     pub fn forward(&self, inputs: &Inputs) -> Answer {
         let Shape { batch, heads, key_heads, queries, keys, query_width, key_width, value_width } = self.shape;
-        let mut answer = Answer { context: vec![], lse: vec![], weights: vec![] };
+        let mut answer = Answer { context: vec![], lse: vec![], weights: vec![], soft: vec![] };
         for b in 0..batch {
             for h in 0..heads {
                 let unit = b * key_heads + h / (heads / key_heads);
@@ -126,7 +196,21 @@ impl Oracle {
                         })
                         .collect();
                     let sink = inputs.sink.get(h).copied().unwrap_or(f64::NEG_INFINITY);
-                    let (weights, kept) = self.normalize.row(&scores, sink);
+                    let (mut weights, kept) = match self.normalize {
+                        Normalize::Gumbel { .. } | Normalize::Sampled(_) => self.normalize.placed([b, h, i], &scores),
+                        normalize => normalize.row(&scores, sink),
+                    };
+                    let held = self.base.as_ref().map(|base| {
+                        let row = ((b * heads + h) * queries + i) * keys;
+                        (&base.weights[row..row + keys], base.soft.get(row..row + keys))
+                    });
+                    let chosen = held.map_or(&weights[..], |(weights, _)| weights);
+                    if let Some(soft) = self.normalize.soft([b, h, i], &scores, chosen) {
+                        if let Some((chosen, Some(base))) = held {
+                            weights = chosen.iter().zip(&soft).zip(base).map(|((a, p), base)| a + p - base).collect();
+                        }
+                        answer.soft.extend(soft);
+                    }
                     answer.lse.push(kept);
                     for f in 0..value_width {
                         let sum = (0..keys).filter(|&j| scores[j].is_some()).map(|j| {
