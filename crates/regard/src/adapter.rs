@@ -14,7 +14,7 @@ use burn::backend::autodiff::{
 };
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
+use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use regard_kernel::rows::{self, LinearCrossEntropy};
 use regard_kernel::{Attention, View, dropout};
@@ -48,6 +48,8 @@ pub trait FusedOps: Backend {
         beta: FloatTensor<Self>,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// A linear layer. The bias is empty where there is none.
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Summed loss (one number). The bias is empty where there is none.
     fn fused_linear_cross_entropy(
         states: FloatTensor<Self>,
@@ -63,6 +65,7 @@ pub trait FusedOps: Backend {
 trait FusedGradients: Backend {
     fn attend_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 4];
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
+    fn linear_backward(saved: SavedLinear<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     /// The summed loss, and its gradients by states, weight and bias: they are cheapest to have at once.
     fn linear_cross_entropy_gradients(
         states: FloatTensor<Self>,
@@ -90,6 +93,13 @@ struct SavedNorm<B: Backend> {
     gamma: FloatTensor<B>,
     mean: FloatTensor<B>,
     rstd: FloatTensor<B>,
+}
+
+#[derive(Debug, Clone)]
+struct SavedLinear<B: Backend> {
+    rows: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    biased: bool,
 }
 
 /// The callers in [`crate::ops`] have checked shapes and types, so the kernel cannot refuse.
@@ -163,6 +173,15 @@ impl FusedOps for Flex {
         (tensor(out, [count, width]), tensor(mean, [count]), tensor(rstd, [count]))
     }
 
+    fn fused_linear(input: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let [input, weight, bias] = [input, weight, bias].map(|tensor| tensor.to_contiguous());
+        let count = input.layout().shape().dims::<2>()[0];
+        let sizes = weight.layout().shape().dims::<2>();
+        let mut out = vec![0.0; count * sizes[1]];
+        rows::linear(slice(&input), slice(&weight), slice(&bias), sizes, &mut out).expect(CHECKED);
+        tensor(out, [count, sizes[1]])
+    }
+
     fn fused_linear_cross_entropy(
         states: FlexTensor,
         weight: FlexTensor,
@@ -223,6 +242,19 @@ impl FusedGradients for Flex {
         [tensor(dx, [count, width]), tensor(dgamma, [width]), tensor(dbeta, [width])]
     }
 
+    fn linear_backward(saved: SavedLinear<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
+        let [input, weight, grad] = [saved.rows, saved.weight, grad].map(|tensor| tensor.to_contiguous());
+        let sizes = weight.layout().shape().dims::<2>();
+        let grads = rows::linear_backward(slice(&input), slice(&weight), saved.biased, sizes, slice(&grad));
+        let grads = grads.expect(CHECKED);
+        let bias = grads.bias.len();
+        [
+            tensor(grads.states, input.layout().shape().dims::<2>()),
+            tensor(grads.weight, sizes),
+            tensor(grads.bias, [bias]),
+        ]
+    }
+
     fn linear_cross_entropy_gradients(
         states: FlexTensor,
         weight: FlexTensor,
@@ -277,6 +309,22 @@ impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
         register::<B, 3>(
             ops.parents.map(|parent| parent.map(|node| node.id)),
             B::layer_norm_backward(ops.state, grad),
+            grads,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<B: FusedGradients> Backward<B, 3> for LinearBackward {
+    type State = SavedLinear<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 3>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::linear_backward(ops.state, grad),
             grads,
         );
     }
@@ -372,6 +420,20 @@ impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<
         (out, outer_mean, outer_rstd)
     }
 
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [rows.node(), weight.node(), bias.node()];
+        let prepared = LinearBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (rows, weight, bias) = (rows.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match prepared {
+            OpsKind::Tracked(node) => {
+                let biased = bias.shape().num_elements() > 0;
+                let saved = SavedLinear { rows: rows.clone(), weight: weight.clone(), biased };
+                node.finish(saved, B::fused_linear(rows, weight, bias))
+            }
+            OpsKind::UnTracked(node) => node.finish(B::fused_linear(rows, weight, bias)),
+        }
+    }
+
     fn fused_linear_cross_entropy(
         states: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -422,6 +484,12 @@ pub(crate) fn attend(
 pub(crate) fn layer_norm(rows: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<2> {
     let (rows, gamma, beta) = (rows.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_layer_norm(rows, gamma, beta, epsilon).0)
+}
+
+/// [`FusedOps::fused_linear`].
+pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_linear(rows, weight, bias))
 }
 
 /// [`FusedOps::fused_linear_cross_entropy`].

@@ -33,8 +33,10 @@ mod noise;
 mod norm;
 pub mod ops;
 pub mod position;
+mod projection;
 
 pub use error::{Error, Result};
 pub use noise::{Mode, Noise, mix};
 pub use norm::{LayerNorm, LayerNormConfig};
+pub use projection::{Linear, LinearConfig};
 pub use regard_kernel::*;

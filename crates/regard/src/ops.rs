@@ -76,6 +76,28 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
     adapter::layer_norm(rows, gamma, beta, epsilon).reshape(dims)
 }
 
+/// A linear layer: `input · weight + bias` over the last axis, with the products of the kernel, forward and backward.
+///
+/// `weight [width, feature]`, as burn's `Linear` keeps it, `bias [feature]`.
+///
+/// # Panics
+/// When `input`'s last axis is not as wide as the weight has rows, or the bias not as long as it has columns.
+pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    let mut dims = input.dims();
+    let [width, features] = weight.dims();
+    assert_eq!(dims[D - 1], width, "the rows of a linear layer's input must be as wide as its weight is high");
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), [features], "a linear layer needs a bias a feature");
+    }
+    let rows = input.reshape([dims.iter().product::<usize>() / width.max(1), width]);
+    dims[D - 1] = features;
+    if rows.dims()[0] == 0 || width == 0 || features == 0 {
+        return Tensor::zeros(dims, &rows.device());
+    }
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([0], &constants(&rows.device())));
+    adapter::linear(rows, weight, bias).reshape(dims)
+}
+
 /// Summed cross-entropy of the classes that a linear layer gives each row, with label smoothing `ε` (Szegedy et al. 2016,
 /// arXiv:1512.00567): the right class is worth `1 - ε`, and `ε` is spread evenly over all classes.
 ///

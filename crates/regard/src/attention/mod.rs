@@ -12,10 +12,10 @@ pub use general::{GeneralAttention, GeneralAttentionConfig};
 pub use look::Look;
 pub use multi_head::{MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadOutput};
 
-use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
+use crate::projection::Linear;
 
 pub(crate) use additive::CARD as ADDITIVE;
 pub(crate) use general::CARD as GENERAL;
