@@ -29,12 +29,14 @@ mod adapter;
 pub mod attention;
 pub mod catalogue;
 mod error;
+pub mod mechanism;
 mod noise;
 mod norm;
 pub mod ops;
 pub mod position;
 
 pub use error::{Error, Result};
+pub use mechanism::Mechanism;
 pub use noise::{Mode, Noise, mix};
 pub use norm::{LayerNorm, LayerNormConfig};
 pub use regard_kernel::*;
