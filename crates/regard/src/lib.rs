@@ -29,11 +29,15 @@ mod adapter;
 pub mod attention;
 pub mod catalogue;
 mod error;
+pub mod hard;
+pub mod linear;
 pub mod mechanism;
 mod noise;
 mod norm;
 pub mod ops;
 pub mod position;
+mod random;
+pub mod sparse;
 
 pub use error::{Error, Result};
 pub use mechanism::Mechanism;

@@ -5,7 +5,10 @@ use regard_kernel::{Attention, Causal, Cosine, Dilated, Entmax15, Global, Sigmoi
 
 use super::{Card, nouns};
 use crate::error::{Error, Result};
+use crate::hard::HardLocalConfig;
+use crate::linear::{Linear, LinformerConfig, NystromConfig, PerformerConfig};
 use crate::mechanism::{EXACT, Mechanism, Nouns};
+use crate::sparse::{Axial, HybridConfig, LshConfig};
 
 /// What a mechanism is built for.
 #[derive(Debug, Clone)]
@@ -66,7 +69,79 @@ pub fn mechanisms() -> Vec<Entry> {
             name: "Sigmoid",
             build: |setting| noun("Sigmoid", setting, |plain| Ok(plain.normalizer(Sigmoid::default()))),
         },
+        Entry {
+            name: "Linear",
+            build: |setting| {
+                symmetric(setting)?;
+                Ok(Box::new(Linear::new()))
+            },
+        },
+        Entry {
+            name: "Performer",
+            build: |setting| {
+                symmetric(setting)?;
+                Ok(Box::new(PerformerConfig::new(setting.head_dim).with_seed(setting.seed).init(&setting.device)?))
+            },
+        },
+        Entry {
+            name: "Linformer",
+            build: |setting| {
+                symmetric(setting)?;
+                let config = LinformerConfig::new(setting.length).with_rank(setting.length.min(256));
+                Ok(Box::new(config.with_seed(setting.seed).init(&setting.device)?))
+            },
+        },
+        Entry {
+            name: "Nystrom",
+            build: |setting| {
+                symmetric(setting)?;
+                let config = NystromConfig::new(setting.heads).with_landmarks(divisor(setting.length, 64));
+                Ok(Box::new(config.with_seed(setting.seed).init(&setting.device)?))
+            },
+        },
+        Entry {
+            name: "Lsh",
+            build: |setting| {
+                let config = LshConfig::new().with_bucket(divisor(setting.length / 2, 64)).with_seed(setting.seed);
+                Ok(Box::new(config.with_causal(setting.causal).init()?))
+            },
+        },
+        Entry {
+            name: "Hybrid",
+            build: |setting| {
+                let config = HybridConfig::new().with_block(divisor(setting.length, 64)).with_causal(setting.causal);
+                Ok(Box::new(config.init()?))
+            },
+        },
+        Entry {
+            name: "Axial",
+            build: |setting| {
+                symmetric(setting)?;
+                let rows = divisor(setting.length, setting.length.isqrt());
+                Ok(Box::new(Axial::new(rows, setting.length / rows.max(1))?))
+            },
+        },
+        Entry {
+            name: "HardLocal",
+            build: |setting| {
+                symmetric(setting)?;
+                Ok(Box::new(HardLocalConfig::new(setting.head_dim).with_seed(setting.seed).init(&setting.device)?))
+            },
+        },
     ]
+}
+
+/// The greatest divisor of a length up to `most`.
+fn divisor(length: usize, most: usize) -> usize {
+    (1..=most.min(length)).rev().find(|&divisor| length.is_multiple_of(divisor)).unwrap_or(0)
+}
+
+/// Refuses to be causal.
+fn symmetric(setting: &Setting) -> Result<()> {
+    if setting.causal {
+        return Err(Error::value("causal", true, "false: this mechanism has no causal form"));
+    }
+    Ok(())
 }
 
 fn window(setting: &Setting) -> Window {

@@ -73,7 +73,9 @@ pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
     cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
-    cards.push(crate::mechanism::EXACT);
+    cards.extend([crate::mechanism::EXACT, crate::hard::LOCAL]);
+    cards.extend([crate::linear::LINEAR, crate::linear::LINFORMER, crate::linear::NYSTROM, crate::linear::PERFORMER]);
+    cards.extend([crate::sparse::AXIAL, crate::sparse::HYBRID, crate::sparse::LONGFORMER, crate::sparse::LSH]);
     cards.sort_by_key(|card| (card.family, card.name));
     cards
 }
