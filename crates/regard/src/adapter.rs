@@ -41,6 +41,13 @@ pub trait FusedOps: Backend {
         parameters: FloatTensor<Self>,
         attention: Arc<Attention>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// The context with the log-sum-exp as one more feature, which takes gradients like the others.
+    fn attend_packed(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        attention: Arc<Attention>,
+    ) -> FloatTensor<Self>;
     /// Normalised rows, their means and reciprocal standard deviations.
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
@@ -64,6 +71,7 @@ pub trait FusedOps: Backend {
 /// The derivatives, on a backend that holds numbers.
 trait FusedGradients: Backend {
     fn attend_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 4];
+    fn attend_packed_backward(saved: SavedPacked<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     fn linear_backward(saved: SavedLinear<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     /// The summed loss, and its gradients by states, weight and bias: they are cheapest to have at once.
@@ -84,6 +92,15 @@ struct SavedAttention<B: Backend> {
     parameters: FloatTensor<B>,
     context: FloatTensor<B>,
     lse: FloatTensor<B>,
+    attention: Arc<Attention>,
+}
+
+#[derive(Debug, Clone)]
+struct SavedPacked<B: Backend> {
+    queries: FloatTensor<B>,
+    keys: FloatTensor<B>,
+    values: FloatTensor<B>,
+    packed: FloatTensor<B>,
     attention: Arc<Attention>,
 }
 
@@ -126,6 +143,16 @@ fn positive(tensor: FlexTensor) -> FlexTensor {
     if tensor.layout().has_positive_strides() { tensor } else { tensor.to_contiguous() }
 }
 
+/// Rows of `width` numbers with one more behind each.
+fn packed(rows: &[f32], width: usize, last: impl IntoIterator<Item = f32>) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(rows.len() / width.max(1) * (width + 1));
+    for (row, last) in last.into_iter().enumerate() {
+        packed.extend_from_slice(&rows[row * width..][..width]);
+        packed.push(last);
+    }
+    packed
+}
+
 fn classification<'a>(
     states: &'a FlexTensor,
     weight: &'a FlexTensor,
@@ -156,6 +183,19 @@ impl FusedOps for Flex {
         let width = values.layout().shape().dims::<4>()[3];
         let out = attention.forward(&view(&queries), &view(&keys), &view(&values)).expect(CHECKED);
         (tensor(out.context, [batch, heads, length, width]), tensor(out.lse, [batch, heads, length]))
+    }
+
+    fn attend_packed(
+        queries: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        attention: Arc<Attention>,
+    ) -> FlexTensor {
+        let (queries, keys, values) = (positive(queries), positive(keys), positive(values));
+        let [batch, heads, length, _] = queries.layout().shape().dims::<4>();
+        let width = values.layout().shape().dims::<4>()[3];
+        let out = attention.forward(&view(&queries), &view(&keys), &view(&values)).expect(CHECKED);
+        tensor(packed(&out.context, width, out.lse), [batch, heads, length, width + 1])
     }
 
     fn fused_layer_norm(
@@ -222,6 +262,25 @@ impl FusedGradients for Flex {
             tensor(grads.values, values),
             tensor(learned, [count]),
         ]
+    }
+
+    fn attend_packed_backward(saved: SavedPacked<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
+        let SavedPacked { queries, keys, values, packed: both, attention } = saved;
+        let (queries, keys, values, grad) = (positive(queries), positive(keys), values.to_contiguous(), positive(grad));
+        let sizes @ [batch, heads, count, width] = values.layout().shape().dims::<4>();
+        let (mut context, mut lse) = (slice(&both).to_vec(), Vec::new());
+        // As if every value ended in a 1 and yet every context in a 0: then the gradient of a score, which is
+        // a · (grad · v − grad · c), gets from the last feature what the log-sum-exp's gradient asks for, a · grad.
+        for row in context.chunks_exact_mut(width + 1) {
+            lse.push(std::mem::replace(&mut row[width], 0.0));
+        }
+        let ones = packed(slice(&values), width, std::iter::repeat_n(1.0, batch * heads * count));
+        let ones = View::new(&ones, [batch, heads, count, width + 1]).expect(CHECKED);
+        let (q, k) = (view(&queries), view(&keys));
+        let grads = attention.backward(&q, &k, &ones, &context, &lse, &view(&grad)).expect(CHECKED);
+        let [queries, keys] = [&queries, &keys].map(|t| t.layout().shape().dims::<4>());
+        let kept = grads.values.chunks_exact(width + 1).flat_map(|row| row[..width].iter().copied()).collect();
+        [tensor(grads.queries, queries), tensor(grads.keys, keys), tensor(kept, sizes)]
     }
 
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
@@ -293,6 +352,22 @@ impl<B: FusedGradients> Backward<B, 4> for AttendBackward {
         register::<B, 4>(
             ops.parents.map(|parent| parent.map(|node| node.id)),
             B::attend_backward(ops.state, grad),
+            grads,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct AttendPackedBackward;
+
+impl<B: FusedGradients> Backward<B, 3> for AttendPackedBackward {
+    type State = SavedPacked<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 3>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::attend_packed_backward(ops.state, grad),
             grads,
         );
     }
@@ -402,6 +477,24 @@ impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<
         (outer_context, outer_lse)
     }
 
+    fn attend_packed(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        attention: Arc<Attention>,
+    ) -> FloatTensor<Self> {
+        let nodes = [queries.node(), keys.node(), values.node()];
+        let prepared = AttendPackedBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let [queries, keys, values] = [queries, keys, values].map(|tensor| tensor.into_primitive());
+        let packed = B::attend_packed(queries.clone(), keys.clone(), values.clone(), attention.clone());
+        match prepared {
+            OpsKind::Tracked(node) => {
+                node.finish(SavedPacked { queries, keys, values, packed: packed.clone(), attention }, packed)
+            }
+            OpsKind::UnTracked(node) => node.finish(packed),
+        }
+    }
+
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -478,6 +571,17 @@ pub(crate) fn attend(
         attention,
     );
     (Tensor::from_dispatch(context), Tensor::from_dispatch(lse))
+}
+
+/// [`FusedOps::attend_packed`]; everything has been checked.
+pub(crate) fn attend_packed(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    attention: Arc<Attention>,
+) -> Tensor<4> {
+    let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as FusedOps>::attend_packed(queries, keys, values, attention))
 }
 
 /// [`FusedOps::fused_layer_norm`], the rows alone.

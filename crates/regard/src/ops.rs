@@ -43,11 +43,7 @@ pub fn attend_learned(
     parameters: Tensor<1>,
     build: impl FnOnce(Vec<f32>) -> regard_kernel::Result<Attention>,
 ) -> Result<Attended> {
-    let values_now = parameters
-        .to_data()
-        .try_into_vec::<f32>()
-        .map_err(|error| Error::value("parameters", format!("{error:?}"), "32-bit floating point numbers"))?;
-    let attention = build(values_now)?;
+    let attention = build(numbers(parameters.clone())?)?;
     run(queries, keys, values, parameters, attention)
 }
 
@@ -61,6 +57,18 @@ fn run(
     attention.fits(queries.dims(), keys.dims(), values.dims())?;
     let (context, lse) = adapter::attend(queries, keys, values, parameters, Arc::new(attention));
     Ok(Attended { context, lse })
+}
+
+/// [`attend`] by a softmax, with each row's log-sum-exp as one more feature of the context, behind the others. Here it does
+/// carry a gradient, so that parts of a row can be merged by it.
+pub(crate) fn attend_packed(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    attention: &Attention,
+) -> Result<Tensor<4>> {
+    attention.fits(queries.dims(), keys.dims(), values.dims())?;
+    Ok(adapter::attend_packed(queries, keys, values, Arc::new(attention.clone())))
 }
 
 /// Layer normalisation over the last axis: `(x - mean) / sqrt(variance + epsilon) · gamma + beta`.
@@ -142,4 +150,10 @@ pub fn linear_cross_entropy(
 /// The device without gradient tracking: constants made here cost no node in the graph.
 pub(crate) fn constants(device: &Device) -> Device {
     device.clone().inner()
+}
+
+/// The numbers of a tensor, in order.
+pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor.into_data();
+    data.try_into_vec().map_err(|error| Error::value("tensor", format!("{error:?}"), "32-bit floating point numbers"))
 }

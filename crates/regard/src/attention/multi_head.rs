@@ -196,7 +196,7 @@ impl MultiHeadAttention {
 }
 
 /// `[batch, position, heads · feature]` as `[batch, head, position, feature]`, without copying.
-fn split(projected: Tensor<3>, heads: usize) -> Tensor<4> {
+pub(crate) fn split(projected: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, length, width] = projected.dims();
     projected.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
 }
