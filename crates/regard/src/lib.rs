@@ -29,6 +29,7 @@ mod adapter;
 pub mod attention;
 pub mod catalogue;
 mod error;
+pub mod memory;
 mod noise;
 mod norm;
 pub mod ops;

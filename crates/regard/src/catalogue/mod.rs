@@ -38,6 +38,8 @@ pub enum Family {
     Positions,
     /// Several attentions side by side, and their memory while decoding.
     Heads,
+    /// What is carried from one step to the next?
+    Memory,
     /// What do we note on the way?
     Probes,
     /// Whole networks.
@@ -53,6 +55,7 @@ impl fmt::Display for Family {
             Family::Normalizers => "Normalizers",
             Family::Positions => "Positions",
             Family::Heads => "Heads and cache",
+            Family::Memory => "Recurrent and memory",
             Family::Probes => "Probes",
             Family::Models => "Models",
         })
@@ -64,6 +67,7 @@ pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
     cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
+    cards.extend(crate::memory::CARDS);
     cards.sort_by_key(|card| (card.family, card.name));
     cards
 }
