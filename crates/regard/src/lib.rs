@@ -32,6 +32,7 @@ mod error;
 pub mod hard;
 pub mod linear;
 pub mod mechanism;
+pub mod memory;
 mod noise;
 mod norm;
 pub mod ops;
