@@ -155,12 +155,12 @@ impl Preset {
             Preset::G2p => Architecture::Transformer(
                 transformer
                     .with_width(256)
-                    .with_inner(768)
+                    .with_inner(512)
                     .with_heads(4)
                     .with_encoder_layers(3)
                     .with_decoder_layers(3)
                     .with_norm(Norm::Pre)
-                    .with_dropout(0.2)
+                    .with_dropout(0.1)
                     .with_longest(128),
             ),
             Preset::Bahdanau => recurrent(Decoding::Bahdanau),
@@ -205,6 +205,7 @@ impl Preset {
             Preset::G2p => Training {
                 adam: AdamConfig { rate: 0.002, warmup: 800, ..cosine },
                 steps: 9000,
+                max_tokens: 2048,
                 max_length: 64,
                 ..tiny
             },
