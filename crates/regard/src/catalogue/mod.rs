@@ -67,6 +67,7 @@ pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
     cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
+    cards.extend([crate::position::RELATIVE, crate::position::TRANSFORMER_XL]);
     cards.extend(crate::memory::CARDS);
     cards.sort_by_key(|card| (card.family, card.name));
     cards
