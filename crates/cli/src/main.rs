@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
+use regard_recipes::presets::Preset;
 
 /// Attention you can see through: translate, train, measure, and look at what a model looked at.
 #[derive(Parser)]
@@ -46,12 +47,16 @@ enum Command {
 enum TrainTask {
     /// A translator from sentence pairs.
     Translate(train::Train),
+    /// Letters to phonemes, from a pronouncing dictionary.
+    G2p(train::Train),
 }
 
 #[derive(Subcommand)]
 enum EvaluateTask {
     /// A translator, by BLEU and chrF.
     Translate(evaluate::Evaluate),
+    /// Letters to phonemes, by word and phoneme error rate.
+    G2p(evaluate::Evaluate),
 }
 
 /// What any command may end with.
@@ -60,8 +65,10 @@ type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Translate(command) => command.run(),
-        Command::Train(TrainTask::Translate(command)) => command.run(),
-        Command::Evaluate(EvaluateTask::Translate(command)) => command.run(),
+        Command::Train(TrainTask::Translate(command)) => command.run("translate", Preset::Small),
+        Command::Train(TrainTask::G2p(command)) => command.run("g2p", Preset::G2p),
+        Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
+        Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
         Command::View(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),

@@ -6,19 +6,20 @@ use oracle::elements::{Numbers, TYPES};
 use oracle::*;
 use rayon::ThreadPoolBuilder;
 use regard_kernel::View;
-use regard_kernel::linear::{Gates, LinearAttention, LinearOutput};
+use regard_kernel::linear::{Gates, Gradients, LinearAttention, LinearOutput};
 
 /// `[batch, heads, key heads, positions, d, dv]`
 type Sizes = [usize; 6];
 
-/// Everything that comes in. A decay has `d` features or 1, none if empty; a beta is for each key head or all, none if empty.
-struct Inputs {
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    decay: Vec<f32>,
-    beta: Vec<f32>,
-    state: Vec<f32>,
+/// Everything that comes in, in either precision. A decay has `d` features or 1, none if empty; a beta is for each key head or all, none if empty.
+#[derive(Clone)]
+struct Inputs<T = f32> {
+    q: Vec<T>,
+    k: Vec<T>,
+    v: Vec<T>,
+    decay: Vec<T>,
+    beta: Vec<T>,
+    state: Vec<T>,
 }
 
 impl Inputs {
@@ -34,26 +35,55 @@ impl Inputs {
         }
     }
 
-    fn forward(&self, sizes: Sizes, state: Option<&[f32]>) -> LinearOutput {
-        let [batch, heads, memories, positions, width, value_width] = sizes;
+    /// The gates' shapes: of decay and of beta.
+    fn gates(&self, [batch, _, memories, positions, ..]: Sizes) -> Gates<'_> {
         let keys = batch * memories * positions;
         let decay = [batch, memories, positions, self.decay.len().checked_div(keys).unwrap_or(0)];
         let beta = [batch, self.beta.len().checked_div(batch * positions).unwrap_or(0), positions, 1];
-        let gates = Gates {
+        Gates {
             decay: (!self.decay.is_empty()).then(|| view(&self.decay, decay)),
             beta: (!self.beta.is_empty()).then(|| view(&self.beta, beta)),
-        };
-        let q = view(&self.q, [batch, heads, positions, width]);
-        let k = view(&self.k, [batch, memories, positions, width]);
-        let v = view(&self.v, [batch, memories, positions, value_width]);
-        let state = state.map(|state| view(state, [batch, memories, width, value_width]));
-        LinearAttention::default().forward(&q, &k, &v, &gates, state.as_ref()).unwrap()
+        }
     }
 
+    /// Queries, keys and values.
+    fn views(&self, [batch, heads, memories, positions, width, value_width]: Sizes) -> [View<'_>; 3] {
+        let q = view(&self.q, [batch, heads, positions, width]);
+        let k = view(&self.k, [batch, memories, positions, width]);
+        [q, k, view(&self.v, [batch, memories, positions, value_width])]
+    }
+
+    fn forward(&self, sizes: Sizes, state: Option<&[f32]>) -> LinearOutput {
+        let [batch, _, memories, _, width, value_width] = sizes;
+        let [q, k, v] = self.views(sizes);
+        let state = state.map(|state| view(state, [batch, memories, width, value_width]));
+        LinearAttention::default().forward(&q, &k, &v, &self.gates(sizes), state.as_ref()).unwrap()
+    }
+
+    /// Gradients from the state on, given those of the context and of the state in the end.
+    fn backward(&self, sizes: Sizes, grad_context: &[f32], grad_state: &[f32]) -> Gradients {
+        let [batch, heads, memories, positions, width, value_width] = sizes;
+        let [q, k, v] = self.views(sizes);
+        let [state, grad_state] =
+            [&self.state[..], grad_state].map(|state| view(state, [batch, memories, width, value_width]));
+        let grad = view(grad_context, [batch, heads, positions, value_width]);
+        LinearAttention::default()
+            .backward(&q, &k, &v, &self.gates(sizes), Some(&state), &grad, Some(&grad_state))
+            .unwrap()
+    }
+
+    fn wide(&self) -> Inputs<f64> {
+        let Self { q, k, v, decay, beta, state } = self;
+        let [q, k, v, decay, beta, state] = [q, k, v, decay, beta, state].map(|x| wide(x));
+        Inputs { q, k, v, decay, beta, state }
+    }
+}
+
+impl Inputs<f64> {
     /// By the definition: context and state.
     fn exact(&self, [batch, heads, memories, positions, width, value_width]: Sizes) -> (Vec<f64>, Vec<f64>) {
         let mut context = vec![0.0; batch * heads * positions * value_width];
-        let mut states = wide(&self.state);
+        let mut states = self.state.clone();
         let decays = self.decay.len() / (batch * memories * positions);
         let betas = self.beta.len() / (batch * positions);
         for unit in 0..batch * memories {
@@ -61,16 +91,16 @@ impl Inputs {
             let state = &mut states[unit * width * value_width..][..width * value_width];
             for t in 0..positions {
                 let place = unit * positions + t;
-                let key = wide(&self.k[place * width..][..width]);
-                let mut value = wide(&self.v[place * value_width..][..value_width]);
+                let key = &self.k[place * width..][..width];
+                let mut value = self.v[place * value_width..][..value_width].to_vec();
                 if decays > 0 {
                     for (i, row) in state.chunks_mut(value_width).enumerate() {
-                        let kept = f64::from(self.decay[place * decays + i % decays]).exp();
+                        let kept = self.decay[place * decays + i % decays].exp();
                         row.iter_mut().for_each(|x| *x *= kept);
                     }
                 }
                 if betas > 0 {
-                    let beta = f64::from(self.beta[(b * betas + m % betas) * positions + t]);
+                    let beta = self.beta[(b * betas + m % betas) * positions + t];
                     for (j, x) in value.iter_mut().enumerate() {
                         let found: f64 = (0..width).map(|i| key[i] * state[i * value_width + j]).sum();
                         *x = beta * (*x - found);
@@ -82,7 +112,7 @@ impl Inputs {
                 let group = heads / memories;
                 for h in m * group..(m + 1) * group {
                     let place = (b * heads + h) * positions + t;
-                    let query = wide(&self.q[place * width..][..width]);
+                    let query = &self.q[place * width..][..width];
                     for (j, out) in context[place * value_width..][..value_width].iter_mut().enumerate() {
                         let found: f64 = (0..width).map(|i| query[i] * state[i * value_width + j]).sum();
                         *out = found / (width as f64).sqrt();
@@ -105,13 +135,76 @@ fn every_rule_matches_the_definition() {
             for betas in [0, 1, memories] {
                 let inputs = Inputs::new(sizes, decays, betas);
                 let output = inputs.forward(sizes, Some(&inputs.state));
-                let (context, state) = inputs.exact(sizes);
+                let (context, state) = inputs.wide().exact(sizes);
                 let case = format!("{sizes:?}, decay {decays}, beta {betas}");
                 assert!(difference(&output.context, &context) < 2e-6, "{case}");
                 assert!(difference(&output.state, &state) < 2e-6, "{case}");
             }
         }
     }
+}
+
+#[test]
+fn every_gradient_matches_finite_differences() {
+    // Less and more than a chunk and than the memories that are kept; heads that share a memory.
+    let all = [
+        [1, 1, 1, 1, 1, 1],
+        [2, 2, 2, 5, 3, 4],
+        [1, 4, 2, 16, 16, 5],
+        [2, 2, 1, 41, 5, 18],
+        [1, 1, 1, 300, 4, 3],
+        [1, 1, 1, 513, 2, 2],
+    ];
+    for sizes in all {
+        let [_, _, memories, _, width, _] = sizes;
+        for decays in [0, 1, width] {
+            for betas in [0, 1, memories] {
+                let inputs = Inputs::new(sizes, decays, betas);
+                let case = format!("{sizes:?}, decay {decays}, beta {betas}");
+                let exact = inputs.wide();
+                let (context, state) = exact.exact(sizes);
+                let [grad_context, grad_state] = [numbers(7, context.len()), numbers(8, state.len())];
+                let found = inputs.backward(sizes, &grad_context, &grad_state);
+                let along = |what: &str, found: &[f32], pick: &dyn Fn(&mut Inputs<f64>) -> &mut Vec<f64>| {
+                    let direction = wide(&numbers(100, found.len()));
+                    let step = 1e-6;
+                    let loss = |sign: f64| -> f64 {
+                        let mut moved = exact.clone();
+                        let values = pick(&mut moved);
+                        assert_eq!(values.len(), found.len(), "{case}: {what}");
+                        values.iter_mut().zip(&direction).for_each(|(x, d)| *x += sign * step * d);
+                        let (context, state) = moved.exact(sizes);
+                        dot(&context, &wide(&grad_context)) + dot(&state, &wide(&grad_state))
+                    };
+                    let expected = (loss(1.0) - loss(-1.0)) / (2.0 * step);
+                    let found = dot(&wide(found), &direction);
+                    let error = (found - expected).abs() / expected.abs().max(1.0);
+                    assert!(error < 2e-5, "{case}: gradient of {what} is {found}, not {expected}");
+                };
+                along("queries", &found.queries, &|inputs| &mut inputs.q);
+                along("keys", &found.keys, &|inputs| &mut inputs.k);
+                along("values", &found.values, &|inputs| &mut inputs.v);
+                along("decay", &found.decay, &|inputs| &mut inputs.decay);
+                along("beta", &found.beta, &|inputs| &mut inputs.beta);
+                along("state", &found.state, &|inputs| &mut inputs.state);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_do_not_pass_what_forgets_everything() {
+    let sizes = [1, 1, 1, 24, 4, 4];
+    let mut inputs = Inputs::new(sizes, 4, 1);
+    inputs.decay[10 * 4..11 * 4].fill(f32::NEG_INFINITY);
+    let mut grad = vec![0.0; 24 * 4];
+    grad[10 * 4..].copy_from_slice(&numbers(7, 14 * 4));
+    let found = inputs.backward(sizes, &grad, &numbers(8, 16));
+    for x in [&found.queries, &found.keys, &found.values, &found.decay] {
+        assert!(x.iter().all(|x| x.is_finite()) && x[..10 * 4].iter().all(|&x| x == 0.0));
+        assert!(x[11 * 4..].iter().any(|&x| x != 0.0));
+    }
+    assert!(found.state.iter().chain(&found.decay[10 * 4..11 * 4]).all(|&x| x == 0.0));
 }
 
 #[test]
@@ -198,6 +291,12 @@ fn the_number_of_threads_changes_no_bit() {
         pool.install(|| inputs.forward(sizes, Some(&inputs.state)))
     };
     assert_eq!(run(1), run(3));
+    let [grad_context, grad_state] = [numbers(7, 2 * 4 * 100 * 64), numbers(8, inputs.state.len())];
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| inputs.backward(sizes, &grad_context, &grad_state))
+    };
+    assert_eq!(run(1), run(3));
 }
 
 #[test]
@@ -205,6 +304,9 @@ fn nothing_is_fine() {
     for sizes in [[0, 1, 1, 3, 2, 2], [1, 0, 1, 3, 2, 2], [1, 1, 1, 3, 0, 2], [1, 1, 1, 3, 2, 0]] {
         let output = Inputs::new(sizes, 0, 0).forward(sizes, None);
         assert!(output.context.iter().all(|&x| x == 0.0), "{sizes:?}");
+        let inputs = Inputs::new(sizes, 0, 0);
+        let gradients = inputs.backward(sizes, &output.context, &inputs.state);
+        assert_eq!(gradients.queries.len(), inputs.q.len());
     }
     let inputs = Inputs::new([1, 1, 1, 0, 2, 2], 0, 0);
     assert_eq!(inputs.forward([1, 1, 1, 0, 2, 2], Some(&inputs.state)).state, inputs.state);
@@ -233,4 +335,12 @@ fn what_does_not_fit_is_refused() {
     let gates = Gates { decay: None, beta: Some(view([1, 4, 3, 1])) };
     let message = "beta: [1, 4, 3, 1] given, [1, 2, 3, 1], [batch, key head or 1, position, 1] expected";
     refused(&q, &k, &v, gates, None, message);
+    let [grad, state] = [view([1, 4, 2, 4]), view([1, 2, 4, 2])];
+    let attention = LinearAttention::default();
+    let error = attention.backward(&q, &k, &v, &none, None, &grad, None).unwrap_err();
+    let message = "gradient of the context: [1, 4, 2, 4] given, [1, 4, 3, 4], as the context has expected";
+    assert_eq!(error.to_string(), message);
+    let error = attention.backward(&q, &k, &v, &none, None, &view([1, 4, 3, 4]), Some(&state)).unwrap_err();
+    let message = "gradient of the state: [1, 2, 4, 2] given, [1, 2, 2, 4], as the state has expected";
+    assert_eq!(error.to_string(), message);
 }

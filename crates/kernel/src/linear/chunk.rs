@@ -20,7 +20,7 @@ use crate::stored::Stored;
 use crate::view::Matrix;
 
 /// Positions that are worked on together: each is a lane.
-const CHUNK: usize = LANES;
+pub(super) const CHUNK: usize = LANES;
 
 /// What passes by one memory, as matrices `[position, feature]`.
 pub(super) struct Stream<'a> {
@@ -35,29 +35,48 @@ pub(super) struct Stream<'a> {
 
 /// The numbers of one chunk. Rows are padded with 0 to whole vectors; a *reader* is one who reads the memory: the queries of
 /// each head, and then the keys if there is a beta.
-struct Chunk<'a> {
+pub(super) struct Chunk<'a> {
     /// How many positions there are.
-    count: usize,
+    pub(super) count: usize,
     /// The width of a value, padded.
-    lanes: usize,
+    pub(super) lanes: usize,
     /// `[feature][position]`, `CHUNK` positions: keys, each faded by the decays that have come since.
-    keys: &'a mut [f32],
+    pub(super) keys: &'a mut [f32],
     /// `[reader][position][feature]`, faded by the decays since the chunk began.
-    readers: &'a mut [f32],
+    pub(super) readers: &'a mut [f32],
     /// `[reader][position][position]`, `CHUNK` of the latter: what a reader has in common with each that wrote.
-    alike: &'a mut [f32],
+    pub(super) alike: &'a mut [f32],
     /// `[reader][position][lane]`: what a reader finds.
-    found: &'a mut [f32],
+    pub(super) found: &'a mut [f32],
     /// `[position][lane]`: what is written.
-    written: &'a mut [f32],
+    pub(super) written: &'a mut [f32],
+    /// `[position][feature]`: the product of the decays up to a position, if there are any.
+    pub(super) decay: &'a mut [f32],
 }
 
 impl Stream<'_> {
     /// Fills `context` `[head, position, value feature]`, and `memory` `[feature, value feature]` with what is in the end.
     pub(super) fn run(&self, state: Option<Stored>, context: &mut [f32], memory: &mut [f32]) {
         let (width, value_width) = (self.keys.columns, self.values.columns);
-        let (padded, lanes) = (pad(width), pad(value_width));
-        let readers = CHUNK * (self.queries.len() + usize::from(self.beta.is_some()));
+        self.with_chunk(|chunk, held| {
+            remember(state, held);
+            for positions in blocks(0..self.keys.rows, CHUNK) {
+                self.meet(chunk, positions.clone(), held);
+                self.read(chunk, positions, context);
+                self.advance(chunk, held);
+            }
+            let lanes = chunk.lanes.max(1);
+            for (row, held) in memory.chunks_exact_mut(value_width.max(1)).zip(held.chunks_exact(lanes)).take(width) {
+                row.copy_from_slice(&held[..value_width]);
+            }
+        });
+    }
+
+    /// Calls `f` with room for a chunk and for the memory, `[feature][lane]`.
+    pub(super) fn with_chunk<R>(&self, f: impl FnOnce(&mut Chunk, &mut [f32]) -> R) -> R {
+        let (width, lanes) = (self.keys.columns, pad(self.values.columns));
+        let padded = pad(width);
+        let readers = CHUNK * self.readers();
         let sizes = [
             width * lanes,
             padded * CHUNK,
@@ -68,40 +87,41 @@ impl Stream<'_> {
             CHUNK * padded,
         ];
         scratch::with(sizes, |[held, keys, readers, alike, found, written, decay]| {
-            match state {
-                Some(state) => state.with(|state| pack::rows(state, held)),
-                None => held.fill(0.0),
-            }
             keys.fill(0.0);
-            for positions in blocks(0..self.keys.rows, CHUNK) {
-                let (count, decay) = (positions.len(), &mut decay[..positions.len() * padded]);
-                let mut chunk = Chunk { count, lanes, keys, readers, alike, found, written };
-                self.load(&mut chunk, positions.clone());
-                let rows = self.readers() * count;
-                if let Some(gate) = self.decay {
-                    gate.slice(positions.clone()).with(|gate| pack::rows(gate, decay));
-                    fade(decay, chunk.keys, &mut chunk.readers[..rows * padded], chunk.alike);
-                } else {
-                    let readers = Matrix::panel(chunk.readers, rows, width, padded);
-                    gemm(1.0, readers, chunk.keys, Base::Zero, chunk.alike, CHUNK);
-                }
-                let readers = Matrix::panel(chunk.readers, rows, width, padded);
-                gemm(1.0, readers, held, Base::Zero, chunk.found, lanes);
-                self.write(&mut chunk, positions.clone());
-                self.read(&mut chunk, positions, context);
-                if self.decay.is_some() {
-                    scale_rows(held, lanes, &decay[(count - 1) * padded..][..width]);
-                }
-                gemm(1.0, Matrix::panel(chunk.keys, width, count, CHUNK), chunk.written, Base::Sum, held, lanes);
-            }
-            for (row, held) in memory.chunks_exact_mut(value_width.max(1)).zip(held.chunks_exact(lanes.max(1))) {
-                row.copy_from_slice(&held[..value_width]);
-            }
-        });
+            f(&mut Chunk { count: 0, lanes, keys, readers, alike, found, written, decay }, held)
+        })
+    }
+
+    /// Lets the positions of a chunk meet the memory and each other: everything of it but what the heads read.
+    pub(super) fn meet(&self, chunk: &mut Chunk, positions: Range<usize>, held: &[f32]) {
+        let (width, count, lanes) = (self.keys.columns, positions.len(), chunk.lanes);
+        let (padded, rows) = (pad(width), self.readers() * count);
+        chunk.count = count;
+        self.load(chunk, positions.clone());
+        if let Some(gate) = self.decay {
+            let decay = &mut chunk.decay[..count * padded];
+            gate.slice(positions.clone()).with(|gate| pack::rows(gate, decay));
+            fade(decay, chunk.keys, &mut chunk.readers[..rows * padded], chunk.alike);
+        } else {
+            let readers = Matrix::panel(chunk.readers, rows, width, padded);
+            gemm(1.0, readers, chunk.keys, Base::Zero, chunk.alike, CHUNK);
+        }
+        let readers = Matrix::panel(chunk.readers, rows, width, padded);
+        gemm(1.0, readers, held, Base::Zero, chunk.found, lanes);
+        self.write(chunk, positions);
+    }
+
+    /// Writes to the memory what a chunk that has met it writes.
+    pub(super) fn advance(&self, chunk: &Chunk, held: &mut [f32]) {
+        let (width, count, lanes) = (self.keys.columns, chunk.count, chunk.lanes);
+        if self.decay.is_some() {
+            scale_rows(held, lanes, &chunk.decay[(count - 1) * pad(width)..][..width]);
+        }
+        gemm(1.0, Matrix::panel(chunk.keys, width, count, CHUNK), chunk.written, Base::Sum, held, lanes);
     }
 
     /// How many read the memory at each position.
-    fn readers(&self) -> usize {
+    pub(super) fn readers(&self) -> usize {
         self.queries.len() + usize::from(self.beta.is_some())
     }
 
@@ -147,6 +167,14 @@ impl Stream<'_> {
                 }
             }
         }
+    }
+}
+
+/// Copies a state to a memory; without one it is empty.
+pub(super) fn remember(state: Option<Stored>, held: &mut [f32]) {
+    match state {
+        Some(state) => state.with(|state| pack::rows(state, held)),
+        None => held.fill(0.0),
     }
 }
 
@@ -202,7 +230,7 @@ multiversion! {
     }
 
     /// Multiplies each row with its factor.
-    fn scale_rows<I>(rows: &mut [f32], lanes: usize, factors: &[f32]) {
+    pub(super) fn scale_rows<I>(rows: &mut [f32], lanes: usize, factors: &[f32]) {
         for (row, factor) in rows.chunks_exact_mut(lanes.max(1)).zip(factors) {
             row.iter_mut().for_each(|x| *x *= factor);
         }

@@ -31,11 +31,19 @@
 //! that forgets everything is as good as any other. The same bits come out for any number of threads, and a sequence may
 //! be cut anywhere and go on from the state.
 
+mod backward;
 mod chunk;
+mod reverse;
+mod room;
+
+use std::ops::Range;
 
 use crate::problem::{cut, run};
 use crate::view::View;
 use crate::{Error, Result};
+use chunk::Stream;
+
+pub use backward::Gradients;
 
 /// Linear attention; see [the module](self).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -110,19 +118,23 @@ impl LinearAttention {
         let tasks = contexts.into_iter().zip(states).enumerate().collect();
         let work = sizes.work();
         run(work, tasks, |(unit, (context, memory))| {
-            let (batch, head) = (unit / memories, unit % memories);
-            let scale = self.scale.unwrap_or_else(|| (width.max(1) as f64).sqrt().recip() as f32);
-            let stream = chunk::Stream {
-                queries: (head * group..(head + 1) * group).map(|head| q.matrix(batch, head)).collect(),
-                keys: k.matrix(batch, head),
-                values: v.matrix(batch, head),
-                decay: gates.decay.map(|decay| decay.matrix(batch, head)),
-                beta: gates.beta.map(|beta| beta.matrix(batch, head)),
-                scale,
-            };
-            stream.run(state.map(|state| state.matrix(batch, head)), context, memory);
+            let state = state.map(|state| state.matrix(unit / memories, unit % memories));
+            self.stream(&sizes, [q, k, v], &gates, unit).run(state, context, memory);
         });
         Ok(output)
+    }
+
+    /// What passes by one memory; the gates are broadcast already.
+    fn stream<'a>(&self, sizes: &Sizes, [q, k, v]: [&View<'a>; 3], gates: &Gates<'a>, unit: usize) -> Stream<'a> {
+        let (batch, head) = (unit / sizes.memories, unit % sizes.memories);
+        Stream {
+            queries: sizes.readers(head).map(|head| q.matrix(batch, head)).collect(),
+            keys: k.matrix(batch, head),
+            values: v.matrix(batch, head),
+            decay: gates.decay.map(|decay| decay.matrix(batch, head)),
+            beta: gates.beta.map(|beta| beta.matrix(batch, head)),
+            scale: self.scale.unwrap_or_else(|| (sizes.width.max(1) as f64).sqrt().recip() as f32),
+        }
     }
 }
 
@@ -176,9 +188,14 @@ impl Sizes {
         Ok(Gates { decay, beta })
     }
 
-    /// Query heads that share a memory.
+    /// How many query heads share a memory.
     fn group(&self) -> usize {
         self.heads.checked_div(self.memories).unwrap_or(0)
+    }
+
+    /// The query heads that share a memory.
+    fn readers(&self, memory: usize) -> Range<usize> {
+        memory * self.group()..(memory + 1) * self.group()
     }
 
     /// Multiplications and additions, about.

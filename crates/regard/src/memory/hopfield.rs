@@ -9,7 +9,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::{Attention, Mask, ScaledDot};
 
@@ -18,6 +18,7 @@ use crate::attention::Look;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -213,7 +214,7 @@ impl HopfieldPooling {
 /// A random projection without bias.
 fn linear(from: usize, to: usize, device: &Device) -> Linear {
     let initializer = Initializer::XavierUniform { gain: 1.0 };
-    LinearConfig::new(from, to).with_bias(false).with_initializer(initializer).init(device)
+    LinearConfig::new(from, to).with_bias(false).with_initializer(Some(initializer)).init(device)
 }
 
 /// What was asked for, or attention's scale.

@@ -8,7 +8,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::{Attention, Dot, Mask};
 
@@ -17,6 +17,7 @@ use crate::attention::Look;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -68,7 +69,7 @@ impl KeyValueMemoryConfig {
         positive("hops", self.hops)?;
         let linear = |from| {
             let initializer = Initializer::XavierUniform { gain: 1.0 };
-            LinearConfig::new(from, self.width).with_bias(false).with_initializer(initializer).init(device)
+            LinearConfig::new(from, self.width).with_bias(false).with_initializer(Some(initializer)).init(device)
         };
         let hops = (0..self.hops).map(|_| linear(self.width)).collect();
         Ok(KeyValueMemory { embed: linear(self.features), hops })

@@ -11,7 +11,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv1d, Conv1dConfig};
-use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig1d};
+use burn::nn::{Initializer, PaddingConfig1d};
 use burn::tensor::activation::tanh;
 use burn::tensor::{Bool, Device, Tensor};
 
@@ -19,6 +19,7 @@ use super::{distribution, expect, expect_width, positive};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -75,7 +76,7 @@ impl LocationAwareConfig {
         }
         let initializer = Initializer::XavierUniform { gain: 1.0 };
         let linear = |from, bias| {
-            LinearConfig::new(from, self.width).with_bias(bias).with_initializer(initializer.clone()).init(device)
+            LinearConfig::new(from, self.width).with_bias(bias).with_initializer(Some(initializer.clone())).init(device)
         };
         let side = self.reach / 2;
         let filters = Conv1dConfig::new(1, self.filters, self.reach)

@@ -9,7 +9,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Mask;
@@ -19,6 +19,7 @@ use crate::attention::{AdditiveAttention, AdditiveAttentionConfig, GeneralAttent
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -94,7 +95,7 @@ impl LstmAttentionConfig {
         let bound = (self.width as f64).powf(-0.5);
         let linear = |from, bias| {
             let initializer = Initializer::Uniform { min: -bound, max: bound };
-            LinearConfig::new(from, 4 * self.width).with_bias(bias).with_initializer(initializer).init(device)
+            LinearConfig::new(from, 4 * self.width).with_bias(bias).with_initializer(Some(initializer)).init(device)
         };
         let matching = match self.matching {
             Match::Additive => {

@@ -9,7 +9,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::{sigmoid, silu};
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
@@ -19,6 +19,7 @@ use crate::attention::Look;
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -81,7 +82,7 @@ impl MegaEmaConfig {
         }
         let linear = |from, to, bias| {
             let initializer = Initializer::XavierUniform { gain: 1.0 };
-            LinearConfig::new(from, to).with_bias(bias).with_initializer(initializer).init(device)
+            LinearConfig::new(from, to).with_bias(bias).with_initializer(Some(initializer)).init(device)
         };
         Ok(MegaEma {
             ema: DampedEmaConfig::new(self.width).with_averages(self.averages).init(device)?,

@@ -10,7 +10,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::{sigmoid, softmax, softplus, tanh};
 use burn::tensor::{Device, Tensor};
 
@@ -18,6 +18,7 @@ use super::{expect, expect_width, positive};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -91,7 +92,7 @@ impl NtmMemoryConfig {
         let address = self.width + 2 * self.shift + 4;
         let linear = |to| {
             let initializer = Initializer::XavierUniform { gain: 1.0 };
-            LinearConfig::new(self.controller_width, to).with_initializer(initializer).init(device)
+            LinearConfig::new(self.controller_width, to).with_initializer(Some(initializer)).init(device)
         };
         let (reader, writer) = (linear(address), linear(address + 2 * self.width));
         Ok(NtmMemory { reader, writer, slots: self.slots, width: self.width, shift: self.shift })

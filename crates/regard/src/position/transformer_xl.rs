@@ -9,7 +9,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor, TensorData};
 use regard_kernel::Attention;
 
@@ -18,6 +18,7 @@ use crate::attention::Look;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -64,7 +65,7 @@ impl TransformerXlPositionsConfig {
         let all = self.heads * self.width;
         let initializer = Initializer::XavierUniform { gain: 1.0 };
         Ok(TransformerXlPositions {
-            distance: LinearConfig::new(all, all).with_bias(false).with_initializer(initializer).init(device),
+            distance: LinearConfig::new(all, all).with_bias(false).with_initializer(Some(initializer)).init(device),
             content: Initializer::Zeros.init([self.heads, self.width], device),
             place: Initializer::Zeros.init([self.heads, self.width], device),
         })

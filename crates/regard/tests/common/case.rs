@@ -1,8 +1,8 @@
 //! A mechanism beside its definition: inputs, parameters, outputs, and the gradients of all that is learned or given.
 
 use burn::module::Param;
-use burn::nn::Linear;
 use burn::tensor::{Bool, Device, Gradients, Tensor};
+use regard::Linear;
 
 use super::{Oracle, close, tracked};
 
