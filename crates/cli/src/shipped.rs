@@ -13,6 +13,12 @@ const CONFIG: &str = include_str!("../../../assets/translate-en-fr/config.json")
 const TOKENIZER: &str = include_str!("../../../assets/translate-en-fr/tokenizer.json");
 const WEIGHTS: &[u8] = include_bytes!("../../../assets/translate-en-fr/model.safetensors");
 
+/// The model in `folder` that turns letters into phonemes; none comes with the program.
+pub fn speller(folder: Option<&Path>) -> Result<Interpreter> {
+    let folder = folder.ok_or("no model; give --model PATH, a run of `regard train g2p`")?;
+    Ok(Interpreter::load(folder)?)
+}
+
 /// The model in `folder`, or the one that comes with the program.
 pub fn interpreter(folder: Option<&Path>) -> Result<Interpreter> {
     Ok(match folder {

@@ -1,4 +1,4 @@
-//! `regard train translate`: a progress bar around the recipe.
+//! `regard train translate` and `regard train g2p`: a progress bar around the recipe.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::{Result, interruption};
 
 #[derive(Args)]
 pub struct Train {
-    /// Folder with {train,dev,test}.tsv, or train.SRC, train.TGT, valid.SRC …
+    /// Folder with {train,dev,test}.tsv, or train.SRC, train.TGT, valid.SRC …, or a dictionary's NAME.train and NAME.ref.
     #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
     data: Option<PathBuf>,
     /// Folder of the run: model, checkpoint, metrics.jsonl and loss.svg.
@@ -22,9 +22,9 @@ pub struct Train {
     /// Go on with the run in --out from its last checkpoint, to the bits that it would have reached undisturbed.
     #[arg(long)]
     resume: bool,
-    /// Network and recipe: tiny, small, bahdanau or luong.
-    #[arg(long, default_value = "small", conflicts_with = "resume")]
-    preset: String,
+    /// Network and recipe: tiny, small, bahdanau, luong or g2p; small for translate and g2p for g2p unless given.
+    #[arg(long, conflicts_with = "resume")]
+    preset: Option<String>,
     /// Steps in all.
     #[arg(long)]
     steps: Option<u64>,
@@ -55,7 +55,8 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(self) -> Result {
+    /// Trains for `task`, which is what follows `regard train`, with the preset `usual` unless another is given.
+    pub fn run(self, task: &str, usual: Preset) -> Result {
         let stop = interruption()?;
         let bar = ProgressBar::new(0)
             .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}, {eta} left")?);
@@ -96,7 +97,7 @@ impl Train {
         let outcome = if self.resume {
             train::resume(&self.out, Changes { steps: self.steps, augment: self.augment }, &stop, &mut observe)?
         } else {
-            let preset = Preset::named(&self.preset)?;
+            let preset = self.preset.as_deref().map_or(Ok(usual), Preset::named)?;
             let mut training = preset.training();
             training.steps = self.steps.unwrap_or(training.steps);
             training.max_tokens = self.max_tokens.unwrap_or(training.max_tokens);
@@ -112,19 +113,16 @@ impl Train {
             train::start(data, &self.out, vocabulary, architecture, training, &stop, &mut observe)?
         };
         bar.finish_and_clear();
-        self.report(outcome)
+        self.report(task, outcome)
     }
 
-    fn report(&self, outcome: Outcome) -> Result {
+    fn report(&self, task: &str, outcome: Outcome) -> Result {
         let Outcome { step, best, interrupted, seconds } = outcome;
         let out = self.out.display();
         let mut log = io::stdout().lock();
         let time = HumanDuration(Duration::from_secs_f64(seconds));
         if interrupted {
-            writeln!(
-                log,
-                "stopped at step {step} after {time}; go on with: regard train translate --out {out} --resume"
-            )?;
+            writeln!(log, "stopped at step {step} after {time}; go on with: regard train {task} --out {out} --resume")?;
         } else {
             writeln!(log, "{step} steps in {time}")?;
         }

@@ -1,14 +1,16 @@
-//! Kernels that run along rows: the cross-entropy of a linear classifier over a vocabulary and layer normalisation, where
-//! training a small model spends its time beside attention, and rotary position embedding.
+//! Kernels that run along rows: linear layers, the cross-entropy of a linear classifier over a vocabulary and layer
+//! normalisation, where training a small model spends its time beside attention, and rotary position embedding.
 //!
 //! Rows are dealt to the threads of the current pool in fixed chunks, and sums over rows are added up chunk by chunk, so
 //! results have the same bits for any number of threads.
 
 mod layer_norm;
+mod linear;
 mod linear_cross_entropy;
 mod rotary;
 
 pub use layer_norm::{layer_norm, layer_norm_backward};
+pub use linear::{linear, linear_backward};
 pub use linear_cross_entropy::{LinearCrossEntropy, LinearGradients};
 pub use rotary::{Pairs, rotate};
 

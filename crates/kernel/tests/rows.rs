@@ -221,3 +221,68 @@ fn empty_rows_are_fine() {
     rows::layer_norm_backward(&[], &[1.0; 4], &[], &[], &[], &mut [], &mut dgamma, &mut dbeta).unwrap();
     assert_eq!(dgamma, [0.0; 4]);
 }
+
+#[test]
+fn a_linear_layer_and_its_gradients_match_the_definition() {
+    // Few rows and many, whole vectors and not, deeper than what is packed at a time.
+    for [count, width, features] in
+        [[1, 1, 1], [3, 5, 7], [25, 97, 64], [40, 100, 81], [70, 33, 130], [30, 800, 17], [900, 6, 16]]
+    {
+        let (x, w) = (numbers(1, count * width), numbers(2, width * features));
+        let (b, g) = (numbers(3, features), numbers(4, count * features));
+        let at = |data: &[f32], row: usize, columns: usize, column: usize| f64::from(data[row * columns + column]);
+        let mut out = vec![f32::NAN; count * features];
+        rows::linear(&x, &w, &b, [width, features], &mut out).unwrap();
+        let grads = rows::linear_backward(&x, &w, true, [width, features], &g).unwrap();
+        let close = |found: f32, expected: f64, terms: usize| {
+            let error = (f64::from(found) - expected).abs();
+            assert!(error < 1e-7 * terms as f64 + 1e-6, "{found}, not {expected} ({count}, {width}, {features})");
+        };
+        for row in 0..count {
+            for feature in 0..features {
+                let sum: f64 = (0..width).map(|i| at(&x, row, width, i) * at(&w, i, features, feature)).sum();
+                close(out[row * features + feature], sum + f64::from(b[feature]), width);
+            }
+            for i in 0..width {
+                let sum = (0..features).map(|f| at(&g, row, features, f) * at(&w, i, features, f)).sum();
+                close(grads.states[row * width + i], sum, features);
+            }
+        }
+        for feature in 0..features {
+            for i in 0..width {
+                let sum = (0..count).map(|row| at(&x, row, width, i) * at(&g, row, features, feature)).sum();
+                close(grads.weight[i * features + feature], sum, count);
+            }
+            close(grads.bias[feature], (0..count).map(|row| at(&g, row, features, feature)).sum(), count);
+        }
+    }
+}
+
+#[test]
+fn a_linear_layer_gives_a_row_the_same_bits_in_any_company_and_on_any_threads() {
+    let [count, width, features] = [500, 200, 96];
+    let (x, w) = (numbers(1, count * width), numbers(2, width * features));
+    let linear = |x: &[f32]| {
+        let mut out = vec![0.0; x.len() / width * features];
+        rows::linear(x, &w, &[], [width, features], &mut out).unwrap();
+        out
+    };
+    let all = linear(&x);
+    for (first, last) in [(0, 1), (7, 20), (100, 430)] {
+        assert_eq!(linear(&x[first * width..last * width]), all[first * features..last * features]);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    assert_eq!(pool.install(|| linear(&x)), all);
+}
+
+#[test]
+fn a_linear_layer_refuses_what_does_not_fit() {
+    let mut out = [0.0; 6];
+    for (x, w, b, sizes) in
+        [(5, 6, 0, [2, 3]), (4, 5, 0, [2, 3]), (4, 6, 2, [2, 3]), (2, 6, 0, [2, 3]), (0, 0, 0, [0, 3])]
+    {
+        let (x, w, b) = (vec![0.0; x], vec![0.0; w], vec![0.0; b]);
+        assert!(rows::linear(&x, &w, &b, sizes, &mut out).is_err());
+    }
+    assert!(rows::linear_backward(&[0.0; 4], &[0.0; 6], true, [2, 3], &[0.0; 5]).is_err());
+}

@@ -3,6 +3,8 @@
 //! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
 //! says what it looked at. [`search()`] turns any of them into a translator of sentences.
 //!
+//! [`Gpt`] is a decoder alone, and a [`Continuation`] goes on with a text.
+//!
 //! ```
 //! use regard_models::{Search, Specials, TransformerConfig, search};
 //! use burn::tensor::Device;
@@ -18,8 +20,10 @@
 //! ```
 
 mod error;
+mod gpt;
 mod padded;
 mod recurrent;
+mod sample;
 mod search;
 mod seq2seq;
 mod transformer;
@@ -27,8 +31,10 @@ mod translator;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer, GptState};
 pub use padded::Padded;
 pub use recurrent::{Bidirectional, Gru};
+pub use sample::{Continuation, Sampling};
 pub use search::{Hypothesis, Search, search};
 pub use seq2seq::{BAHDANAU, Decoding, LUONG, Seq2Seq, Seq2SeqConfig, Seq2SeqState};
 pub use transformer::{

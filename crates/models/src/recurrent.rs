@@ -4,9 +4,11 @@
 //! biases on every product. Cho et al. 2014, arXiv:1406.1078, with the reset gate after the product, as cuDNN and PyTorch have it.
 
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::{sigmoid, tanh};
 use burn::tensor::{Device, Tensor, TensorData};
+
+use regard::{Linear, LinearConfig};
 
 use crate::padded::Padded;
 
@@ -24,7 +26,7 @@ impl Gru {
         let bound = (hidden as f64).powf(-0.5);
         let linear = |from| {
             let initializer = Initializer::Uniform { min: -bound, max: bound };
-            LinearConfig::new(from, 3 * hidden).with_initializer(initializer).init(device)
+            LinearConfig::new(from, 3 * hidden).with_initializer(Some(initializer)).init(device)
         };
         Gru { input: linear(input), hidden: linear(hidden) }
     }

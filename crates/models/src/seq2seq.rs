@@ -10,13 +10,13 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::tanh;
 use burn::tensor::module::embedding;
 use burn::tensor::{Device, Tensor};
 use regard::attention::{AdditiveAttention, AdditiveAttentionConfig, GeneralAttention, GeneralAttentionConfig, Look};
 use regard::catalogue::{Card, Family};
-use regard::{Mode, Padding};
+use regard::{Linear, LinearConfig, Mode, Padding};
 
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
@@ -147,7 +147,7 @@ impl Seq2SeqConfig {
         let table = || Initializer::Normal { mean: 0.0, std: 0.1 }.init([self.vocabulary, embedded], device);
         let linear = |from, to, bias| {
             let initializer = Initializer::XavierUniform { gain: 1.0 };
-            LinearConfig::new(from, to).with_bias(bias).with_initializer(initializer).init(device)
+            LinearConfig::new(from, to).with_bias(bias).with_initializer(Some(initializer)).init(device)
         };
         let bahdanau = self.decoding == Decoding::Bahdanau;
         Ok(Seq2Seq {

@@ -7,13 +7,13 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use regard::attention::{Cache, MultiHeadAttention, MultiHeadAttentionConfig};
 use regard::catalogue::{Card, Family};
 use regard::position::sinusoidal;
-use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Mode, Padding, ScaledDot};
+use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode, Padding, ScaledDot};
 
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
@@ -186,7 +186,7 @@ impl TransformerConfig {
 impl FeedForward {
     fn new(width: usize, inner: usize, device: &Device) -> Self {
         let linear = |from, to| {
-            LinearConfig::new(from, to).with_initializer(Initializer::XavierUniform { gain: 1.0 }).init(device)
+            LinearConfig::new(from, to).with_initializer(Some(Initializer::XavierUniform { gain: 1.0 })).init(device)
         };
         FeedForward { inner: linear(width, inner), outer: linear(inner, width) }
     }

@@ -1,7 +1,7 @@
 //! From data to a trained and measured model: one file a recipe.
 //!
 //! [`train`] makes a translator from sentence pairs, [`interpreter`] uses one and shows what it looked at, [`evaluate`]
-//! measures it as others measure theirs. [`presets`] are the starting points that have names.
+//! measures it as others measure theirs. [`pronunciation`] does so for words and their phonemes. [`presets`] are the starting points that have names.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -27,6 +27,7 @@ pub mod evaluate;
 pub mod interpreter;
 pub mod optimizer;
 pub mod presets;
+pub mod pronunciation;
 mod score;
 pub mod shards;
 pub mod train;

@@ -95,12 +95,19 @@ pub enum Preset {
     Bahdanau,
     /// Luong's network, sized for a CPU.
     Luong,
+    /// Letters to phonemes.
+    G2p,
 }
 
 impl Preset {
     /// All, by name.
-    pub const ALL: [(&'static str, Preset); 4] =
-        [("tiny", Preset::Tiny), ("small", Preset::Small), ("bahdanau", Preset::Bahdanau), ("luong", Preset::Luong)];
+    pub const ALL: [(&'static str, Preset); 5] = [
+        ("tiny", Preset::Tiny),
+        ("small", Preset::Small),
+        ("bahdanau", Preset::Bahdanau),
+        ("luong", Preset::Luong),
+        ("g2p", Preset::G2p),
+    ];
 
     /// The preset called `name`.
     ///
@@ -145,6 +152,17 @@ impl Preset {
                     .with_norm(Norm::Pre)
                     .with_dropout(0.1),
             ),
+            Preset::G2p => Architecture::Transformer(
+                transformer
+                    .with_width(256)
+                    .with_inner(512)
+                    .with_heads(4)
+                    .with_encoder_layers(3)
+                    .with_decoder_layers(3)
+                    .with_norm(Norm::Pre)
+                    .with_dropout(0.1)
+                    .with_longest(128),
+            ),
             Preset::Bahdanau => recurrent(Decoding::Bahdanau),
             Preset::Luong => recurrent(Decoding::Luong),
         }
@@ -182,6 +200,13 @@ impl Preset {
                 max_tokens: 2048,
                 max_length: 64,
                 augment: 0.6,
+                ..tiny
+            },
+            Preset::G2p => Training {
+                adam: AdamConfig { rate: 0.002, warmup: 800, ..cosine },
+                steps: 9000,
+                max_tokens: 2048,
+                max_length: 64,
                 ..tiny
             },
             Preset::Bahdanau | Preset::Luong => Training {

@@ -206,11 +206,8 @@ pub fn start(
     check(&training)?;
     let corpus = Corpus::open(data)?;
     let texts = || corpus.train.iter().flat_map(|pair| [pair.source.as_str(), pair.target.as_str()]);
-    let tokenizer = if is_segmented(&corpus.train) {
-        Tokenizer::whitespace(texts())?
-    } else {
-        Tokenizer::train(texts(), vocabulary)?
-    };
+    let tokenizer =
+        if corpus.segmented { Tokenizer::whitespace(texts())? } else { Tokenizer::train(texts(), vocabulary)? };
     let encoded = Encoded::new(&corpus.train, &tokenizer)?;
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     // Nothing is written before everything that can be known to fail has been tried: a folder with a run is not reused.
@@ -306,11 +303,6 @@ fn check_lengths(data: &Path, training: &Training, [train, dev]: [&Encoded; 2]) 
 
 fn batching(training: &Training) -> Batching {
     Batching { max_tokens: training.max_tokens, max_length: training.max_length, ..Batching::default() }
-}
-
-/// Whether the text has been cut into subwords already, as in Multi30k's BPE files.
-fn is_segmented(pairs: &[Pair]) -> bool {
-    pairs.iter().take(1000).filter(|pair| pair.source.contains("@@ ") || pair.target.contains("@@ ")).count() > 50
 }
 
 #[expect(clippy::too_many_arguments, reason = "the state of a run, taken apart once")]

@@ -14,7 +14,7 @@ use burn::backend::autodiff::{
 };
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, backend_extension};
+use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 use regard_kernel::rows::{self, LinearCrossEntropy};
 use regard_kernel::{Attention, View, dropout};
@@ -41,6 +41,13 @@ pub trait FusedOps: Backend {
         parameters: FloatTensor<Self>,
         attention: Arc<Attention>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    /// The context with the log-sum-exp as one more feature, which takes gradients like the others.
+    fn attend_packed(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        attention: Arc<Attention>,
+    ) -> FloatTensor<Self>;
     /// Normalised rows, their means and reciprocal standard deviations.
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
@@ -48,6 +55,8 @@ pub trait FusedOps: Backend {
         beta: FloatTensor<Self>,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// A linear layer. The bias is empty where there is none.
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Summed loss (one number). The bias is empty where there is none.
     fn fused_linear_cross_entropy(
         states: FloatTensor<Self>,
@@ -62,7 +71,9 @@ pub trait FusedOps: Backend {
 /// The derivatives, on a backend that holds numbers.
 trait FusedGradients: Backend {
     fn attend_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 4];
+    fn attend_packed_backward(saved: SavedPacked<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
+    fn linear_backward(saved: SavedLinear<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     /// The summed loss, and its gradients by states, weight and bias: they are cheapest to have at once.
     fn linear_cross_entropy_gradients(
         states: FloatTensor<Self>,
@@ -85,11 +96,27 @@ struct SavedAttention<B: Backend> {
 }
 
 #[derive(Debug, Clone)]
+struct SavedPacked<B: Backend> {
+    queries: FloatTensor<B>,
+    keys: FloatTensor<B>,
+    values: FloatTensor<B>,
+    packed: FloatTensor<B>,
+    attention: Arc<Attention>,
+}
+
+#[derive(Debug, Clone)]
 struct SavedNorm<B: Backend> {
     rows: FloatTensor<B>,
     gamma: FloatTensor<B>,
     mean: FloatTensor<B>,
     rstd: FloatTensor<B>,
+}
+
+#[derive(Debug, Clone)]
+struct SavedLinear<B: Backend> {
+    rows: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    biased: bool,
 }
 
 /// The callers in [`crate::ops`] have checked shapes and types, so the kernel cannot refuse.
@@ -114,6 +141,16 @@ fn view(tensor: &FlexTensor) -> View<'_> {
 
 fn positive(tensor: FlexTensor) -> FlexTensor {
     if tensor.layout().has_positive_strides() { tensor } else { tensor.to_contiguous() }
+}
+
+/// Rows of `width` numbers with one more behind each.
+fn packed(rows: &[f32], width: usize, last: impl IntoIterator<Item = f32>) -> Vec<f32> {
+    let mut packed = Vec::with_capacity(rows.len() / width.max(1) * (width + 1));
+    for (row, last) in last.into_iter().enumerate() {
+        packed.extend_from_slice(&rows[row * width..][..width]);
+        packed.push(last);
+    }
+    packed
 }
 
 fn classification<'a>(
@@ -148,6 +185,19 @@ impl FusedOps for Flex {
         (tensor(out.context, [batch, heads, length, width]), tensor(out.lse, [batch, heads, length]))
     }
 
+    fn attend_packed(
+        queries: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        attention: Arc<Attention>,
+    ) -> FlexTensor {
+        let (queries, keys, values) = (positive(queries), positive(keys), positive(values));
+        let [batch, heads, length, _] = queries.layout().shape().dims::<4>();
+        let width = values.layout().shape().dims::<4>()[3];
+        let out = attention.forward(&view(&queries), &view(&keys), &view(&values)).expect(CHECKED);
+        tensor(packed(&out.context, width, out.lse), [batch, heads, length, width + 1])
+    }
+
     fn fused_layer_norm(
         input: FlexTensor,
         gamma: FlexTensor,
@@ -161,6 +211,15 @@ impl FusedOps for Flex {
         rows::layer_norm(slice(&input), slice(&gamma), slice(&beta), epsilon, &mut out, &mut mean, &mut rstd)
             .expect(CHECKED);
         (tensor(out, [count, width]), tensor(mean, [count]), tensor(rstd, [count]))
+    }
+
+    fn fused_linear(input: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let [input, weight, bias] = [input, weight, bias].map(|tensor| tensor.to_contiguous());
+        let count = input.layout().shape().dims::<2>()[0];
+        let sizes = weight.layout().shape().dims::<2>();
+        let mut out = vec![0.0; count * sizes[1]];
+        rows::linear(slice(&input), slice(&weight), slice(&bias), sizes, &mut out).expect(CHECKED);
+        tensor(out, [count, sizes[1]])
     }
 
     fn fused_linear_cross_entropy(
@@ -205,6 +264,25 @@ impl FusedGradients for Flex {
         ]
     }
 
+    fn attend_packed_backward(saved: SavedPacked<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
+        let SavedPacked { queries, keys, values, packed: both, attention } = saved;
+        let (queries, keys, values, grad) = (positive(queries), positive(keys), values.to_contiguous(), positive(grad));
+        let sizes @ [batch, heads, count, width] = values.layout().shape().dims::<4>();
+        let (mut context, mut lse) = (slice(&both).to_vec(), Vec::new());
+        // As if every value ended in a 1 and yet every context in a 0: then the gradient of a score, which is
+        // a · (grad · v − grad · c), gets from the last feature what the log-sum-exp's gradient asks for, a · grad.
+        for row in context.chunks_exact_mut(width + 1) {
+            lse.push(std::mem::replace(&mut row[width], 0.0));
+        }
+        let ones = packed(slice(&values), width, std::iter::repeat_n(1.0, batch * heads * count));
+        let ones = View::new(&ones, [batch, heads, count, width + 1]).expect(CHECKED);
+        let (q, k) = (view(&queries), view(&keys));
+        let grads = attention.backward(&q, &k, &ones, &context, &lse, &view(&grad)).expect(CHECKED);
+        let [queries, keys] = [&queries, &keys].map(|t| t.layout().shape().dims::<4>());
+        let kept = grads.values.chunks_exact(width + 1).flat_map(|row| row[..width].iter().copied()).collect();
+        [tensor(grads.queries, queries), tensor(grads.keys, keys), tensor(kept, sizes)]
+    }
+
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
         let (input, grad, gamma) = (saved.rows.to_contiguous(), grad.to_contiguous(), saved.gamma.to_contiguous());
         let [count, width] = input.layout().shape().dims::<2>();
@@ -221,6 +299,19 @@ impl FusedGradients for Flex {
         )
         .expect(CHECKED);
         [tensor(dx, [count, width]), tensor(dgamma, [width]), tensor(dbeta, [width])]
+    }
+
+    fn linear_backward(saved: SavedLinear<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
+        let [input, weight, grad] = [saved.rows, saved.weight, grad].map(|tensor| tensor.to_contiguous());
+        let sizes = weight.layout().shape().dims::<2>();
+        let grads = rows::linear_backward(slice(&input), slice(&weight), saved.biased, sizes, slice(&grad));
+        let grads = grads.expect(CHECKED);
+        let bias = grads.bias.len();
+        [
+            tensor(grads.states, input.layout().shape().dims::<2>()),
+            tensor(grads.weight, sizes),
+            tensor(grads.bias, [bias]),
+        ]
     }
 
     fn linear_cross_entropy_gradients(
@@ -267,6 +358,22 @@ impl<B: FusedGradients> Backward<B, 4> for AttendBackward {
 }
 
 #[derive(Debug)]
+struct AttendPackedBackward;
+
+impl<B: FusedGradients> Backward<B, 3> for AttendPackedBackward {
+    type State = SavedPacked<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 3>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::attend_packed_backward(ops.state, grad),
+            grads,
+        );
+    }
+}
+
+#[derive(Debug)]
 struct LayerNormBackward;
 
 impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
@@ -277,6 +384,22 @@ impl<B: FusedGradients> Backward<B, 3> for LayerNormBackward {
         register::<B, 3>(
             ops.parents.map(|parent| parent.map(|node| node.id)),
             B::layer_norm_backward(ops.state, grad),
+            grads,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<B: FusedGradients> Backward<B, 3> for LinearBackward {
+    type State = SavedLinear<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        register::<B, 3>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::linear_backward(ops.state, grad),
             grads,
         );
     }
@@ -354,6 +477,24 @@ impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<
         (outer_context, outer_lse)
     }
 
+    fn attend_packed(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        attention: Arc<Attention>,
+    ) -> FloatTensor<Self> {
+        let nodes = [queries.node(), keys.node(), values.node()];
+        let prepared = AttendPackedBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let [queries, keys, values] = [queries, keys, values].map(|tensor| tensor.into_primitive());
+        let packed = B::attend_packed(queries.clone(), keys.clone(), values.clone(), attention.clone());
+        match prepared {
+            OpsKind::Tracked(node) => {
+                node.finish(SavedPacked { queries, keys, values, packed: packed.clone(), attention }, packed)
+            }
+            OpsKind::UnTracked(node) => node.finish(packed),
+        }
+    }
+
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -370,6 +511,20 @@ impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<
             OpsKind::UnTracked(node) => node.finish(out),
         };
         (out, outer_mean, outer_rstd)
+    }
+
+    fn fused_linear(rows: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [rows.node(), weight.node(), bias.node()];
+        let prepared = LinearBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (rows, weight, bias) = (rows.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match prepared {
+            OpsKind::Tracked(node) => {
+                let biased = bias.shape().num_elements() > 0;
+                let saved = SavedLinear { rows: rows.clone(), weight: weight.clone(), biased };
+                node.finish(saved, B::fused_linear(rows, weight, bias))
+            }
+            OpsKind::UnTracked(node) => node.finish(B::fused_linear(rows, weight, bias)),
+        }
     }
 
     fn fused_linear_cross_entropy(
@@ -418,10 +573,27 @@ pub(crate) fn attend(
     (Tensor::from_dispatch(context), Tensor::from_dispatch(lse))
 }
 
+/// [`FusedOps::attend_packed`]; everything has been checked.
+pub(crate) fn attend_packed(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    attention: Arc<Attention>,
+) -> Tensor<4> {
+    let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as FusedOps>::attend_packed(queries, keys, values, attention))
+}
+
 /// [`FusedOps::fused_layer_norm`], the rows alone.
 pub(crate) fn layer_norm(rows: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<2> {
     let (rows, gamma, beta) = (rows.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_layer_norm(rows, gamma, beta, epsilon).0)
+}
+
+/// [`FusedOps::fused_linear`].
+pub(crate) fn linear(rows: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (rows, weight, bias) = (rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_linear(rows, weight, bias))
 }
 
 /// [`FusedOps::fused_linear_cross_entropy`].

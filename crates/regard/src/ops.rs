@@ -43,11 +43,7 @@ pub fn attend_learned(
     parameters: Tensor<1>,
     build: impl FnOnce(Vec<f32>) -> regard_kernel::Result<Attention>,
 ) -> Result<Attended> {
-    let values_now = parameters
-        .to_data()
-        .try_into_vec::<f32>()
-        .map_err(|error| Error::value("parameters", format!("{error:?}"), "32-bit floating point numbers"))?;
-    let attention = build(values_now)?;
+    let attention = build(numbers(parameters.clone())?)?;
     run(queries, keys, values, parameters, attention)
 }
 
@@ -63,6 +59,18 @@ fn run(
     Ok(Attended { context, lse })
 }
 
+/// [`attend`] by a softmax, with each row's log-sum-exp as one more feature of the context, behind the others. Here it does
+/// carry a gradient, so that parts of a row can be merged by it.
+pub(crate) fn attend_packed(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    attention: &Attention,
+) -> Result<Tensor<4>> {
+    attention.fits(queries.dims(), keys.dims(), values.dims())?;
+    Ok(adapter::attend_packed(queries, keys, values, Arc::new(attention.clone())))
+}
+
 /// Layer normalisation over the last axis: `(x - mean) / sqrt(variance + epsilon) · gamma + beta`.
 /// Ba, Kiros & Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
 ///
@@ -74,6 +82,28 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
     assert_eq!([gamma.dims(), beta.dims()], [[width]; 2], "gamma and beta must be as wide as the rows");
     let rows = input.reshape([dims.iter().product::<usize>() / width.max(1), width]);
     adapter::layer_norm(rows, gamma, beta, epsilon).reshape(dims)
+}
+
+/// A linear layer: `input · weight + bias` over the last axis, with the products of the kernel, forward and backward.
+///
+/// `weight [width, feature]`, as burn's `Linear` keeps it, `bias [feature]`.
+///
+/// # Panics
+/// When `input`'s last axis is not as wide as the weight has rows, or the bias not as long as it has columns.
+pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    let mut dims = input.dims();
+    let [width, features] = weight.dims();
+    assert_eq!(dims[D - 1], width, "the rows of a linear layer's input must be as wide as its weight is high");
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), [features], "a linear layer needs a bias a feature");
+    }
+    let rows = input.reshape([dims.iter().product::<usize>() / width.max(1), width]);
+    dims[D - 1] = features;
+    if rows.dims()[0] == 0 || width == 0 || features == 0 {
+        return Tensor::zeros(dims, &rows.device());
+    }
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([0], &constants(&rows.device())));
+    adapter::linear(rows, weight, bias).reshape(dims)
 }
 
 /// Summed cross-entropy of the classes that a linear layer gives each row, with label smoothing `ε` (Szegedy et al. 2016,
@@ -120,4 +150,10 @@ pub fn linear_cross_entropy(
 /// The device without gradient tracking: constants made here cost no node in the graph.
 pub(crate) fn constants(device: &Device) -> Device {
     device.clone().inner()
+}
+
+/// The numbers of a tensor, in order.
+pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor.into_data();
+    data.try_into_vec().map_err(|error| Error::value("tensor", format!("{error:?}"), "32-bit floating point numbers"))
 }

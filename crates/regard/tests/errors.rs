@@ -7,7 +7,13 @@ use std::fmt::Debug;
 use burn::tensor::Device;
 use common::random;
 use regard::attention::{AdditiveAttentionConfig, GeneralAttentionConfig, MultiHeadAttentionConfig};
-use regard::position::{LearnedPositionsConfig, RotaryConfig};
+use regard::memory::{
+    DampedEmaConfig, EmaDistributionConfig, HopfieldConfig, HopfieldPoolingConfig, KeyValueMemoryConfig,
+    LocationAwareConfig, LstmAttentionConfig, MegaEmaConfig, NtmMemoryConfig, retrieve,
+};
+use regard::position::{
+    LearnedPositionsConfig, RelativePositionsConfig, RotaryConfig, RotaryScaling, TransformerXlPositionsConfig,
+};
 use regard::{Attention, Mode, Padding, Result, ScaledDot, ops};
 
 #[track_caller]
@@ -105,8 +111,20 @@ fn positions() {
     says(learned.forward(usize::MAX, 2), "length is 18446744073709551615, expected at most 10 positions");
 
     let rotary = RotaryConfig::new(8).init().unwrap();
-    let narrow = random::<4>(1, [1, 2, 3, 6], &device);
-    says(rotary.forward(narrow, 0), "input has shape [1, 2, 3, 6], expected at least 8 features");
+    let narrow = || random::<4>(1, [1, 2, 3, 6], &device);
+    says(rotary.forward(narrow(), 0), "input has shape [1, 2, 3, 6], expected at least 8 features");
+    says(RotaryConfig::new(7).init().map(|_| ()), "rotated is 7, expected an even number from 2 to 7");
+    let scaled = |scaling| RotaryConfig::new(8).with_scaling(Some(scaling)).init();
+    says(scaled(RotaryScaling::Linear { factor: 0.5 }), "factor is 0.5, expected a number of at least 1");
+    says(scaled(RotaryScaling::Ntk { factor: f64::NAN }), "factor is NaN, expected a number of at least 1");
+    says(scaled(RotaryScaling::yarn(2.0, 0)), "length is 0, expected at least 1 position");
+    let upside_down = RotaryScaling::Yarn { factor: 2.0, length: 64, fast: 1.0, slow: 32.0 };
+    says(scaled(upside_down), "fast is 1, expected more turns than slow, which is 32");
+
+    let relative = RelativePositionsConfig::new(4).init(&device).unwrap();
+    says(relative.products(narrow(), 3), "queries has shape [1, 2, 3, 6], expected a last axis of 4");
+    let xl = TransformerXlPositionsConfig::new(3, 6).init(&device).unwrap();
+    says(xl.forward(narrow(), narrow(), narrow(), &plain()), "queries has shape [1, 2, 3, 6], expected 3 heads");
 }
 
 #[test]
@@ -136,4 +154,65 @@ fn fused_operations() {
     );
     attend([1, 4, 2, 3], [1, 4, 2, 5], [1, 4, 2, 3]).expect_err("a dot product needs equal widths");
     attend([1, 4, 2, 3], [1, 4, 2, 3], [1, 4, 1, 3]).expect_err("every key has a value");
+}
+
+#[test]
+fn recurrent_and_memory_configurations() {
+    let device = Device::default();
+    let location = LocationAwareConfig::new(4, 4, 4);
+    says(location.clone().with_reach(4).init(&device), "reach is 4, expected an odd number of positions");
+    says(location.with_filters(0).init(&device), "filters is 0, expected at least 1");
+    let ema = EmaDistributionConfig::new();
+    says(ema.clone().with_decay(1.0).init(&device), "decay is 1, expected in (0, 1)");
+    says(ema.clone().with_share(0.0).init(&device), "share is 0, expected in (0, 1)");
+    says(ema.with_strength(f64::NAN).init(&device), "strength is NaN, expected a finite number");
+    let hopfield = HopfieldConfig::new(4, 4, 4, 4);
+    says(hopfield.clone().with_steps(0).init(&device), "steps is 0, expected at least 1");
+    says(hopfield.with_beta(Some(-1.0)).init(&device), "beta is -1, expected a positive number");
+    says(HopfieldPoolingConfig::new(4, 0).init(&device), "width is 0, expected at least 1");
+    says(KeyValueMemoryConfig::new(4, 4).with_hops(0).init(&device), "hops is 0, expected at least 1");
+    says(LstmAttentionConfig::new(4, 0).init(&device), "width is 0, expected at least 1");
+    says(DampedEmaConfig::new(4).with_averages(0).init(&device), "averages is 0, expected at least 1");
+    says(MegaEmaConfig::new(4).with_shared_width(0).init(&device), "shared_width is 0, expected at least 1");
+    let ntm = NtmMemoryConfig::new(4).with_slots(5);
+    says(ntm.with_shift(3).init(&device), "shift is 3, expected less than half of the 5 slots");
+}
+
+#[test]
+fn shapes_of_recurrent_and_memory() {
+    let device = Device::default();
+    let matrix = |shape| random::<2>(1, shape, &device);
+    let tensor = |shape| random::<3>(1, shape, &device);
+    let mask = || Padding::new(vec![3, 3]);
+    let location = LocationAwareConfig::new(5, 6, 4).init(&device).unwrap();
+    let look = |query, projected, previous| {
+        location.forward(matrix(query), tensor(projected), tensor([2, 3, 6]), Some(matrix(previous)), None)
+    };
+    says(look([2, 4], [2, 3, 4], [2, 3]), "query has shape [2, 4], expected a last axis of 5");
+    says(look([1, 5], [2, 3, 4], [2, 3]), "query has shape [1, 5], expected [2, 5]");
+    says(look([2, 5], [2, 2, 4], [2, 3]), "projected has shape [2, 2, 4], expected [2, 3, 4]");
+    says(look([2, 5], [2, 3, 4], [2, 4]), "previous has shape [2, 4], expected [2, 3]");
+
+    let ema = EmaDistributionConfig::new().init(&device).unwrap();
+    says(ema.step(matrix([2, 3]), Some(matrix([2, 4])), None), "reference has shape [2, 4], expected [2, 3]");
+    says(retrieve(tensor([2, 1, 4]), tensor([2, 3, 4]), 1.0, 0, mask()), "steps is 0, expected at least 1");
+    retrieve(tensor([2, 1, 4]), tensor([2, 3, 5]), 1.0, 1, mask()).expect_err("states must be as wide as patterns");
+
+    let store = KeyValueMemoryConfig::new(4, 4).init(&device).unwrap();
+    let ask = |keys, values| store.forward(tensor([2, 1, 4]), tensor(keys), tensor(values), mask());
+    says(ask([2, 3, 5], [2, 3, 4]), "keys has shape [2, 3, 5], expected a last axis of 4");
+    says(ask([2, 3, 4], [2, 2, 4]), "values has shape [2, 2, 4], expected [2, 3, 4], one a key");
+
+    let lstm = LstmAttentionConfig::new(4, 3).init(&device).unwrap();
+    says(lstm.forward(tensor([2, 3, 5]), 1, None, mask()), "input has shape [2, 3, 5], expected a last axis of 4");
+    says(lstm.forward(tensor([2, 3, 4]), 0, None, mask()), "steps is 0, expected at least 1");
+    let mega = MegaEmaConfig::new(4).init(&device).unwrap();
+    says(mega.forward(tensor([2, 3, 5]), &plain()), "input has shape [2, 3, 5], expected a last axis of 4");
+    says(
+        mega.ema.forward(tensor([2, 3, 4]), Some(tensor([1, 4, 16]))),
+        "state has shape [1, 4, 16], expected [2, 4, 16]",
+    );
+    let ntm = NtmMemoryConfig::new(4).init(&device).unwrap();
+    says(ntm.step(matrix([2, 5]), ntm.start(2, &device)), "controller has shape [2, 5], expected a last axis of 4");
+    says(ntm.step(matrix([3, 4]), ntm.start(2, &device)), "memory has shape [2, 128, 20], expected [3, 128, 20]");
 }

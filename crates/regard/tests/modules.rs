@@ -3,7 +3,6 @@
 mod common;
 
 use burn::module::Param;
-use burn::nn::Linear;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
 use common::{agrees_with_differences, close, numbers, random, tracked, wide};
@@ -12,7 +11,7 @@ use regard::attention::{
     MultiHeadAttentionConfig,
 };
 use regard::position::LearnedPositionsConfig;
-use regard::{Attention, Causal, LayerNormConfig, Mode, Noise, Padding, ScaledDot, ops};
+use regard::{Attention, Causal, LayerNormConfig, Linear, LinearConfig, Mode, Noise, Padding, ScaledDot, ops};
 
 fn causal() -> Attention {
     Attention::new(ScaledDot::default()).mask(Causal::default())
@@ -228,6 +227,34 @@ fn layer_norm_learns_as_differences_say() {
     ];
     let cotangent = wide(&cotangent);
     agrees_with_differences("a layer norm", &gradient.concat(), &at, |at| inner(&normalise(at), &cotangent));
+}
+
+#[test]
+fn a_linear_layer_learns_as_burns_own_does() {
+    let device = tracked();
+    for (rows, width, features, bias) in [(2, 5, 3, true), (40, 33, 48, true), (7, 16, 20, false)] {
+        let mut layer = LinearConfig::new(width, features).with_bias(bias).init(&device);
+        fix(&mut layer, 20);
+        let theirs = burn::nn::Linear { weight: layer.weight.clone(), bias: layer.bias.clone() };
+        let input = random::<3>(21, [3, rows, width], &device).require_grad();
+        let cotangent = random::<3>(22, [3, rows, features], &device);
+        let learn = |out: Tensor<3>| {
+            let gradients = (out.clone() * cotangent.clone()).sum().backward();
+            let bias = layer.bias.as_ref().map(|bias| numbers(&bias.val().grad(&gradients).unwrap()));
+            [
+                numbers(&out),
+                numbers(&input.grad(&gradients).unwrap()),
+                numbers(&layer.weight.val().grad(&gradients).unwrap()),
+                bias.unwrap_or_default(),
+            ]
+            .concat()
+        };
+        let (ours, theirs) = (learn(layer.forward(input.clone())), learn(theirs.forward(input.clone())));
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours - theirs).abs() < 1e-4, "{ours} is not {theirs}");
+        }
+    }
 }
 
 fn inner(a: &[f64], b: &[f64]) -> f64 {

@@ -3,12 +3,11 @@
 mod common;
 
 use burn::module::Param;
-use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use common::{Oracle, close, tracked};
 use regard::attention::{MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadOutput};
 use regard::position::{Pairs, RotaryConfig, sinusoidal};
-use regard::{Attention, Causal, Mode, Padding, ScaledDot, ops};
+use regard::{Attention, Causal, Linear, Mode, Padding, ScaledDot, ops};
 
 fn multi_head(oracle: &Oracle, device: &Device) -> MultiHeadAttention {
     let mut layer = MultiHeadAttentionConfig::new(24, 4).init(device).unwrap();

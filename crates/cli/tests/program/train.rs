@@ -165,7 +165,7 @@ fn options_outside_their_ranges_are_refused_and_leave_no_run() {
     with(&["--max-tokens", "10"]).fails(&["max_tokens is 10, expected more than"]);
     with(&["--steps=-1"]).misused("--steps");
     assert!(!place.path("run").exists());
-    run(&mut place.training("run", &["--preset", "huge"])).fails(&["huge", "tiny, small, bahdanau, luong"]);
+    run(&mut place.training("run", &["--preset", "huge"])).fails(&["huge", "tiny, small, bahdanau, luong, g2p"]);
     for out in ["/proc/run", "/dev/null/run"] {
         let refused = ["train", "translate", "--data", text(&data), "--out", out, "--preset", "tiny"];
         ran(&[&refused[..], &["--vocabulary", "400"]].concat()).fails(&["cannot create", out]);

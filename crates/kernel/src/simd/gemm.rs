@@ -16,34 +16,48 @@ pub(crate) enum Base<'a> {
     Scaled(&'a [f32]),
 }
 
-/// `C = base + alpha · A · B`, all lanes of it; see [`gemm_part`].
+/// `C = base + alpha · A · B`, all lanes of it; see [`gemm_strided`].
 pub(crate) fn gemm(alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize) {
-    gemm_part(alpha, a, b, base, c, lanes, 0..lanes);
+    gemm_strided(alpha, a, b, base, c, [lanes; 2], 0..lanes);
+}
+
+/// `C = base + alpha · A · B` in some of the lanes, whole vectors of them; see [`gemm_strided`].
+pub(crate) fn gemm_part(
+    alpha: f32,
+    a: Matrix<'_>,
+    b: &[f32],
+    base: Base<'_>,
+    c: &mut [f32],
+    lanes: usize,
+    part: Range<usize>,
+) {
+    gemm_strided(alpha, a, b, base, c, [lanes; 2], part);
 }
 
 multiversion! {
     /// `C = base + alpha · A · B` in some of the lanes, whole vectors of them.
     ///
-    /// A is strided (exchange its strides to transpose it); B and C are panels whose rows follow each other every `lanes`
-    /// numbers, a multiple of [`LANES`]. Each element is summed over A's columns in order, one at a time, so its bits do
-    /// not depend on how the panels are cut.
-    pub(crate) fn gemm_part<I>(
-        alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], lanes: usize, part: Range<usize>,
+    /// A is strided (exchange its strides to transpose it). The rows of B follow each other every `strides[0]` numbers and
+    /// those of C every `strides[1]`. Each element is summed over A's columns in order, one at a time, so its bits do not
+    /// depend on how the panels are cut.
+    pub(crate) fn gemm_strided<I>(
+        alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], strides: [usize; 2], part: Range<usize>,
     ) {
-        assert!(part.start.is_multiple_of(LANES) && part.end.is_multiple_of(LANES) && part.end <= lanes);
-        assert!(lanes.is_multiple_of(LANES) && a.in_bounds());
-        assert!(!matches!(base, Base::Scaled(factors) if factors.len() < lanes));
-        assert!(b.len() >= a.columns * lanes && c.len() >= a.rows * lanes);
+        assert!(part.start.is_multiple_of(LANES) && part.end.is_multiple_of(LANES) && a.in_bounds());
+        assert!(!matches!(base, Base::Scaled(factors) if factors.len() < part.end));
+        for (held, rows, stride) in [(b.len(), a.columns, strides[0]), (c.len(), a.rows, strides[1])] {
+            assert!(part.end <= stride && (rows == 0 || held >= (rows - 1) * stride + part.end));
+        }
         let (rows, vectors) = I::TILE;
         let mut lane = part.start;
         while lane < part.end {
             let left = (part.end - lane) / LANES;
             // With fewer vectors across, more rows keep as many accumulators busy.
             lane += LANES * match left.min(vectors) {
-                // SAFETY: the panels hold `lanes` numbers a row, of which those at `lane` and after are left.
-                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, base, c, lanes, lane, rows * vectors) },
-                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, base, c, lanes, lane, rows * vectors / 2) },
-                _ => unsafe { columns::<I, 4>(alpha, a, b, base, c, lanes, lane, rows) },
+                // SAFETY: the panels hold `part.end` numbers a row, of which those at `lane` and after are left.
+                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, base, c, strides, lane, rows * vectors) },
+                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, base, c, strides, lane, rows * vectors / 2) },
+                _ => unsafe { columns::<I, 4>(alpha, a, b, base, c, strides, lane, rows) },
             };
         }
     }
@@ -61,7 +75,7 @@ unsafe fn columns<I: Isa, const N: usize>(
     b: &[f32],
     base: Base<'_>,
     c: &mut [f32],
-    lanes: usize,
+    strides: [usize; 2],
     lane: usize,
     tallest: usize,
 ) -> usize {
@@ -70,11 +84,11 @@ unsafe fn columns<I: Isa, const N: usize>(
         // SAFETY: `row + M <= a.rows`; the rest is the caller's promise.
         row += unsafe {
             match (a.rows - row).min(tallest) {
-                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, base, c, lanes, lane),
-                6.. if N != 2 => micro::<I, 6, N>(alpha, a, row, b, base, c, lanes, lane),
-                4.. => micro::<I, 4, N>(alpha, a, row, b, base, c, lanes, lane),
-                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, base, c, lanes, lane),
-                _ => micro::<I, 1, N>(alpha, a, row, b, base, c, lanes, lane),
+                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, base, c, strides, lane),
+                6.. if N != 2 => micro::<I, 6, N>(alpha, a, row, b, base, c, strides, lane),
+                4.. => micro::<I, 4, N>(alpha, a, row, b, base, c, strides, lane),
+                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, base, c, strides, lane),
+                _ => micro::<I, 1, N>(alpha, a, row, b, base, c, strides, lane),
             }
         };
     }
@@ -94,7 +108,7 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     b: &[f32],
     base: Base<'_>,
     c: &mut [f32],
-    lanes: usize,
+    strides: [usize; 2],
     lane: usize,
 ) -> usize {
     let mut sums = [[Lanes::ZERO; N]; M];
@@ -103,7 +117,8 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
         let mut b_row = [Lanes::ZERO; N];
         for (n, vector) in b_row.iter_mut().enumerate() {
             // SAFETY: B has `a.columns` rows, and this one `lane + N * LANES` numbers.
-            vector.0 = unsafe { b.as_ptr().add(p * lanes + lane + n * LANES).cast::<[f32; LANES]>().read_unaligned() };
+            vector.0 =
+                unsafe { b.as_ptr().add(p * strides[0] + lane + n * LANES).cast::<[f32; LANES]>().read_unaligned() };
         }
         for (m, sums) in sums.iter_mut().enumerate() {
             // SAFETY: A is in bounds and `row + m < a.rows`.
@@ -115,7 +130,7 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     }
     let alpha = Lanes::splat(alpha);
     for (m, sums) in sums.iter().enumerate() {
-        let c_row = c.as_mut_ptr().wrapping_add((row + m) * lanes + lane).cast::<[f32; LANES]>();
+        let c_row = c.as_mut_ptr().wrapping_add((row + m) * strides[1] + lane).cast::<[f32; LANES]>();
         for (n, sum) in sums.iter().enumerate() {
             let held = match base {
                 Base::Zero => Lanes::ZERO,

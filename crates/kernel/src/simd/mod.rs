@@ -19,7 +19,7 @@ mod turn;
 use half::f16;
 
 pub(crate) use exp::{TANH_NEAR, ln, tanh, tanh_near};
-pub(crate) use gemm::{Base, gemm, gemm_part};
+pub(crate) use gemm::{Base, gemm, gemm_part, gemm_strided};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
 pub(crate) use prefetch::prefetch;
 pub(crate) use turn::turn;

@@ -1,10 +1,11 @@
 //! Sentence pairs from files: tab-separated columns, or two files whose lines belong together.
 //!
 //! A data folder holds either `train.tsv`, `dev.tsv` and `test.tsv`, or `train.SRC` and `train.TGT`, `valid.SRC` and
-//! `valid.TGT` (or `dev`), and any number of tests `test.SRC`, `test.2016.SRC` …; see [`Corpus::open`].
+//! `valid.TGT` (or `dev`), and any number of tests `test.SRC`, `test.2016.SRC` …, or a pronouncing
+//! [`dictionary`](super::dictionary); see [`Corpus::open`].
 //! Text is kept as it stands in the file; [`super::tokenizer`] normalises it for the model, and scores want it raw.
 
-use super::DataError;
+use super::{DataError, dictionary};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct Pair {
 pub struct Corpus {
     /// Names of the source and target languages, where the files' names tell them.
     pub languages: Option<(String, String)>,
+    /// Whether both sides stand cut into tokens already, with spaces between them.
+    pub segmented: bool,
     /// What to learn from.
     pub train: Vec<Pair>,
     /// What to stop by.
@@ -34,14 +37,21 @@ pub struct Corpus {
 impl Corpus {
     /// Reads a data folder.
     ///
+    /// Of a dictionary's words, one in fifty is the development part.
+    ///
     /// Of two languages in line-aligned files, the folder's name says which is the source (`en-fr`), else the alphabet.
     ///
     /// # Errors
     /// No such folder, no training or development part in it, more than two languages, or a malformed file.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, DataError> {
         let folder = folder.as_ref();
-        if list(folder)?.iter().any(|name| name == "train.tsv") {
+        let names = list(folder)?;
+        if names.iter().any(|name| name == "train.tsv") {
             return Self::read(folder, None);
+        }
+        let stems = names.iter().filter_map(|name| name.strip_suffix(".train"));
+        if let Some(stem) = stems.into_iter().find(|stem| names.contains(&format!("{stem}.ref"))) {
+            return dictionary::open(folder, stem);
         }
         let languages = languages(folder)?;
         Self::read(folder, Some(languages))
@@ -69,13 +79,20 @@ impl Corpus {
             .collect();
         let dev = if names.iter().any(|name| name == "valid") { "valid" } else { "dev" };
         let tests = names.iter().filter(|name| *name == "test" || name.starts_with("test."));
+        let train = part("train")?;
         Ok(Self {
-            train: part("train")?,
+            segmented: is_segmented(&train),
+            train,
             dev: part(dev)?,
             tests: tests.map(|name| Ok((name.clone(), part(name)?))).collect::<Result<_, DataError>>()?,
             languages,
         })
     }
+}
+
+/// Whether the text has been cut into subwords already, as in Multi30k's BPE files.
+fn is_segmented(pairs: &[Pair]) -> bool {
+    pairs.iter().take(1000).filter(|pair| pair.source.contains("@@ ") || pair.target.contains("@@ ")).count() > 50
 }
 
 /// Reads pairs from a UTF-8 file with a source, a tab and a target in each line.
@@ -150,7 +167,7 @@ pub fn references(pairs: &[Pair]) -> Vec<(&str, Vec<&str>)> {
 }
 
 /// The lines of a UTF-8 file without byte order mark, carriage returns at line ends, and blank lines at the end.
-fn read_lines(path: &Path) -> Result<Vec<String>, DataError> {
+pub(super) fn read_lines(path: &Path) -> Result<Vec<String>, DataError> {
     let bytes = fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut lines = Vec::new();
@@ -166,7 +183,7 @@ fn read_lines(path: &Path) -> Result<Vec<String>, DataError> {
     Ok(lines)
 }
 
-fn at(path: &Path, index: usize, problem: &str) -> DataError {
+pub(super) fn at(path: &Path, index: usize, problem: &str) -> DataError {
     DataError::Line { path: path.to_owned(), line: index + 1, problem: problem.to_owned() }
 }
 

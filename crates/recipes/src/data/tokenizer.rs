@@ -191,6 +191,11 @@ impl Tokenizer {
         self.engine.id_to_token(id).unwrap_or_else(|| SPECIAL[UNK as usize].to_owned())
     }
 
+    /// Whether it takes what stands between spaces as tokens; see [`Tokenizer::whitespace`].
+    pub fn is_segmented(&self) -> bool {
+        self.kind == Kind::Whitespace
+    }
+
     /// How many tokens there are, special ones included; every id is below.
     pub fn vocab_size(&self) -> usize {
         self.engine.get_vocab_size(false)

@@ -8,7 +8,7 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::{Additive, Attention, Mask};
 
@@ -16,6 +16,7 @@ use super::{Look, check_width};
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -55,7 +56,10 @@ impl AdditiveAttentionConfig {
     pub fn init(&self, device: &Device) -> AdditiveAttention {
         let initializer = Initializer::XavierUniform { gain: 1.0 };
         let linear = |from| {
-            LinearConfig::new(from, self.width).with_bias(false).with_initializer(initializer.clone()).init(device)
+            LinearConfig::new(from, self.width)
+                .with_bias(false)
+                .with_initializer(Some(initializer.clone()))
+                .init(device)
         };
         AdditiveAttention {
             query: linear(self.query_width),

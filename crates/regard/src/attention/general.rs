@@ -8,7 +8,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::{Attention, Dot, Mask};
 
@@ -16,6 +16,7 @@ use super::Look;
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -48,7 +49,7 @@ impl GeneralAttentionConfig {
     /// A random matrix (Xavier).
     pub fn init(&self, device: &Device) -> GeneralAttention {
         let config = LinearConfig::new(self.memory_width, self.query_width).with_bias(false);
-        GeneralAttention { key: config.with_initializer(Initializer::XavierUniform { gain: 1.0 }).init(device) }
+        GeneralAttention { key: config.with_initializer(Some(Initializer::XavierUniform { gain: 1.0 })).init(device) }
     }
 }
 

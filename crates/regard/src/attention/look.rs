@@ -2,7 +2,8 @@ use burn::tensor::{Tensor, TensorData};
 use regard_kernel::probe::{Probe, Weights};
 use regard_kernel::{Attention, View};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::ops::numbers;
 
 /// What one attention leaves behind to be looked into: references to its queries and keys, and the log-sum-exp of its
 /// rows. Nothing is computed until [`Look::observe`], and then tile by tile: looking is free until you look.
@@ -24,7 +25,8 @@ impl Look {
     /// # Errors
     /// When a probe does not fit the shapes.
     pub fn observe(&self, probes: &mut [&mut dyn Probe]) -> Result<()> {
-        let (queries, keys, lse) = (values(&self.queries)?, values(&self.keys)?, values(&self.lse)?);
+        let (queries, keys, lse) =
+            (numbers(self.queries.clone())?, numbers(self.keys.clone())?, numbers(self.lse.clone())?);
         let queries = View::new(&queries, self.queries.dims())?;
         let keys = View::new(&keys, self.keys.dims())?;
         Ok(self.attention.observe(&queries, &keys, &lse, probes)?)
@@ -42,9 +44,4 @@ impl Look {
         let data = TensorData::new(probe.values().to_vec(), [batch, heads, queries, keys]);
         Ok(Tensor::from_data(data, &self.lse.device()))
     }
-}
-
-fn values<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>> {
-    let data = tensor.to_data();
-    data.try_into_vec().map_err(|error| Error::value("tensor", format!("{error:?}"), "32-bit floating point numbers"))
 }

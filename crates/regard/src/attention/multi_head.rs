@@ -8,7 +8,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
@@ -17,6 +17,7 @@ use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::noise::Mode;
 use crate::ops;
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -97,7 +98,7 @@ impl MultiHeadAttentionConfig {
         let linear = |from, to| {
             LinearConfig::new(from, to)
                 .with_bias(self.bias)
-                .with_initializer(Initializer::XavierUniform { gain: 1.0 })
+                .with_initializer(Some(Initializer::XavierUniform { gain: 1.0 }))
                 .init(device)
         };
         Ok(MultiHeadAttention {
@@ -195,7 +196,7 @@ impl MultiHeadAttention {
 }
 
 /// `[batch, position, heads · feature]` as `[batch, head, position, feature]`, without copying.
-fn split(projected: Tensor<3>, heads: usize) -> Tensor<4> {
+pub(crate) fn split(projected: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, length, width] = projected.dims();
     projected.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
 }

@@ -1,8 +1,11 @@
 //! The catalogue: a card for each mechanism, beside its code, so that a program can list what exists.
 
+mod mechanisms;
 mod nouns;
 
 use std::fmt;
+
+pub use mechanisms::{Entry, Setting, mechanisms};
 
 /// What one needs to know before reaching for a mechanism.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +41,10 @@ pub enum Family {
     Positions,
     /// Several attentions side by side, and their memory while decoding.
     Heads,
+    /// What if every key is too many?
+    Efficient,
+    /// What is kept between steps, and read again?
+    Memory,
     /// What do we note on the way?
     Probes,
     /// Whole networks.
@@ -53,6 +60,8 @@ impl fmt::Display for Family {
             Family::Normalizers => "Normalizers",
             Family::Positions => "Positions",
             Family::Heads => "Heads and cache",
+            Family::Efficient => "Efficient",
+            Family::Memory => "Recurrent and memory",
             Family::Probes => "Probes",
             Family::Models => "Models",
         })
@@ -64,6 +73,11 @@ pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
     cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
+    cards.extend([crate::position::RELATIVE, crate::position::TRANSFORMER_XL]);
+    cards.extend([crate::mechanism::EXACT, crate::hard::LOCAL]);
+    cards.extend([crate::linear::LINEAR, crate::linear::LINFORMER, crate::linear::NYSTROM, crate::linear::PERFORMER]);
+    cards.extend([crate::sparse::AXIAL, crate::sparse::HYBRID, crate::sparse::LONGFORMER, crate::sparse::LSH]);
+    cards.extend(crate::memory::CARDS);
     cards.sort_by_key(|card| (card.family, card.name));
     cards
 }

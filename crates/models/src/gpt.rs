@@ -1,0 +1,288 @@
+//! GPT-2: a decoder alone, which reads a text and says how likely each next token is.
+//!
+//! `x = E[token] + P[position]`; layer: `x += attention(norm(x))`, `x += W₂ gelu(W₁ norm(x))`; logits: `norm(x) · Hᵀ`, where `H`
+//! is `E` again (Press & Wolf 2017, arXiv:1608.05859) unless the head is untied. Every position looks at itself and at those
+//! before it. Radford et al., "Language Models are Unsupervised Multitask Learners", 2019; layers of Vaswani et al. 2017,
+//! arXiv:1706.03762, norms before them. GELU is GPT-2's: the approximation by tanh (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+//!
+//! Time O(L²·d + L·d²) a layer, memory O(L·d); a token of a text takes O(L·d + d²) with the cache. For text that is
+//! generated, or scored, from left to right. It cannot look ahead, and knows no position beyond its context.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
+use regard::attention::{Cache, Look, MultiHeadAttention, MultiHeadAttentionConfig};
+use regard::catalogue::{Card, Family};
+use regard::position::{LearnedPositions, LearnedPositionsConfig};
+use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode, ScaledDot, ops};
+
+use crate::error::{Error, Result};
+use crate::padded::{Padded, id_tensor};
+use crate::translator::{Classifier, Sight, Site, check_dropout, check_length};
+
+/// See the module's page.
+pub const CARD: Card = Card {
+    name: "GPT-2",
+    family: Family::Models,
+    sentence: "A decoder alone, which continues a text.",
+    equation: "p(next | x) = softmax(norm(x_L) Eᵀ); layer: x + attention(norm(x)), x + W₂ gelu(W₁ norm(x))",
+    paper: "Radford et al. 2019",
+    cost: "time O(L²·d + L·d²) a layer, memory O(L·d); with the cache O(L·d + d²) a token",
+    when: "Text from left to right. `regard train charlm` trains one, `regard generate` runs it.",
+};
+
+/// Configuration of [`Gpt`]; the defaults are GPT-2's smallest.
+#[derive(Config, Debug)]
+pub struct GptConfig {
+    /// Tokens.
+    pub vocabulary: usize,
+    /// Positions: the longest text that it can look at.
+    #[config(default = 1024)]
+    pub context: usize,
+    /// Features of a token.
+    #[config(default = 768)]
+    pub width: usize,
+    /// Features inside the feed-forward networks; four times the width unless given.
+    pub inner: Option<usize>,
+    /// Attention heads.
+    #[config(default = 12)]
+    pub heads: usize,
+    /// Layers.
+    #[config(default = 12)]
+    pub layers: usize,
+    /// Whether the output is read with the embedding.
+    #[config(default = true)]
+    pub tied: bool,
+    /// Probability of dropping an embedding's, a residual's or an attention weight's element.
+    #[config(default = 0.1)]
+    pub dropout: f32,
+}
+
+/// A GPT-2.
+#[derive(Module, Debug)]
+pub struct Gpt {
+    /// `[vocabulary, width]`; `wte` in GPT-2's files.
+    pub embedding: Param<Tensor<2>>,
+    /// `wpe` in GPT-2's files.
+    pub positions: LearnedPositions,
+    /// Bottom to top; `h` in GPT-2's files.
+    pub layers: Vec<GptLayer>,
+    /// `ln_f` in GPT-2's files.
+    pub norm: LayerNorm,
+    /// `[vocabulary, width]`, when the head is untied.
+    pub head: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    config: GptConfig,
+}
+
+/// Self attention, then a feed-forward network.
+#[derive(Module, Debug)]
+pub struct GptLayer {
+    /// `ln_1` in GPT-2's files.
+    pub attention_norm: LayerNorm,
+    /// `attn`; GPT-2's files hold query, key and value side by side in `c_attn`.
+    pub attention: MultiHeadAttention,
+    /// `ln_2`.
+    pub feed_forward_norm: LayerNorm,
+    /// `[width, inner]`; `mlp.c_fc`.
+    pub inner: Linear,
+    /// `[inner, width]`; `mlp.c_proj`.
+    pub outer: Linear,
+}
+
+/// What generation remembers: keys and values of each layer.
+#[derive(Debug, Clone, Default)]
+pub struct GptState {
+    layers: Vec<Option<Cache>>,
+    position: usize,
+}
+
+impl GptState {
+    /// Tokens read.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl GptConfig {
+    /// Features inside the feed-forward networks.
+    pub fn inner_width(&self) -> usize {
+        self.inner.unwrap_or(4 * self.width)
+    }
+
+    /// Random weights as GPT-2's: normal, 0.02, and for what is added to the residual `0.02 / √(2 · layers)`; biases 0.
+    ///
+    /// # Errors
+    /// When a number is zero, not a divisor or out of its range.
+    pub fn init(&self, device: &Device) -> Result<Gpt> {
+        let sizes = [("vocabulary", self.vocabulary), ("context", self.context), ("inner", self.inner_width())];
+        for (argument, given) in sizes.into_iter().chain([("layers", self.layers)]) {
+            if given == 0 {
+                return Err(Error::Config { argument, given: given.to_string(), expected: "at least 1".into() });
+            }
+        }
+        check_dropout(self.dropout)?;
+        let (width, inner) = (self.width, self.inner_width());
+        let normal = |std| Initializer::Normal { mean: 0.0, std };
+        let linear = |from, to, std| {
+            let drawn = LinearConfig::new(from, to).with_bias(false).with_initializer(Some(normal(std))).init(device);
+            Linear { bias: Some(Initializer::Zeros.init([to], device)), ..drawn }
+        };
+        let residual = 0.02 / (2.0 * self.layers as f64).sqrt();
+        let norm = || LayerNormConfig::new(width).init(device);
+        let layers = (0..self.layers)
+            .map(|_| {
+                let config = MultiHeadAttentionConfig::new(width, self.heads).with_dropout(self.dropout);
+                let mut attention = config.init(device)?;
+                for projection in [&mut attention.query, &mut attention.key, &mut attention.value] {
+                    *projection = linear(width, width, 0.02);
+                }
+                attention.output = linear(width, width, residual);
+                Ok(GptLayer {
+                    attention_norm: norm(),
+                    attention,
+                    feed_forward_norm: norm(),
+                    inner: linear(width, inner, 0.02),
+                    outer: linear(inner, width, residual),
+                })
+            })
+            .collect::<Result<_>>()?;
+        let table = || normal(0.02).init([self.vocabulary, width], device);
+        Ok(Gpt {
+            embedding: table(),
+            positions: LearnedPositionsConfig::new(self.context, width).init(device),
+            layers,
+            norm: norm(),
+            head: (!self.tied).then(table),
+            config: self.clone(),
+        })
+    }
+}
+
+/// `x / 2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`, written with `1 + tanh(u) = 2 σ(2u)` and products for the cube.
+fn gelu(x: Tensor<3>) -> Tensor<3> {
+    let scale = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
+    let square = x.clone() * x.clone();
+    let gate = sigmoid(x.clone() * (square * (0.044_715 * scale) + scale));
+    x * gate
+}
+
+impl GptLayer {
+    /// `x + f(norm(x))` twice; `attend` is the attention, which differs between reading a text and going on with one.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        dropout: f32,
+        mode: Mode,
+        attend: impl FnOnce(&MultiHeadAttention, Tensor<3>) -> Result<Tensor<3>>,
+    ) -> Result<Tensor<3>> {
+        let seen = attend(&self.attention, self.attention_norm.forward(x.clone()))?;
+        let x = x + mode.dropout(seen, dropout);
+        let inner = gelu(self.inner.forward(self.feed_forward_norm.forward(x.clone())));
+        Ok(x + mode.dropout(self.outer.forward(inner), dropout))
+    }
+}
+
+impl Gpt {
+    /// The configuration that it was made with.
+    pub fn config(&self) -> &GptConfig {
+        &self.config
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> Device {
+        self.embedding.val().device()
+    }
+
+    /// What reads the next token from a state.
+    pub fn classifier(&self) -> Classifier {
+        let weight = self.head.as_ref().unwrap_or(&self.embedding);
+        Classifier { weight: weight.val(), bias: None }
+    }
+
+    fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize) -> Result<Tensor<3>> {
+        let ids = id_tensor(ids, shape, &self.device());
+        let tokens = burn::tensor::module::embedding(self.embedding.val(), ids);
+        Ok(tokens + self.positions.forward(start, shape[1])?.unsqueeze())
+    }
+
+    /// The last norm, and positions one below the other.
+    fn finish(&self, x: Tensor<3>) -> Tensor<2> {
+        let [rows, length, width] = x.dims();
+        self.norm.forward(x).reshape([rows * length, width])
+    }
+
+    /// What the next token is to be read from at every position of `text`, `[row · position, width]`. Shorter rows are
+    /// padded at their ends, where states mean nothing. With `sights`, also what was looked at.
+    ///
+    /// # Errors
+    /// When the text is longer than the context.
+    pub fn states(&self, text: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
+        check_length("text", text.width(), self.config.context)?;
+        let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
+        let dropout = self.config.dropout;
+        let mut x = mode.dropout(self.embed(text.ids(), [text.rows(), text.width()], 0)?, dropout);
+        for (layer, block) in self.layers.iter().enumerate() {
+            let mut look: Option<Look> = None;
+            x = block.forward(x, dropout, mode, |attention, x| {
+                let out = attention.forward(x.clone(), x, &causal, mode)?;
+                look = Some(out.look);
+                Ok(out.output)
+            })?;
+            if let (Some(sights), Some(look)) = (sights.as_deref_mut(), look) {
+                sights.push(Sight { site: Site::DecoderSelf, layer, looks: vec![look] });
+            }
+        }
+        Ok(self.finish(x))
+    }
+
+    /// Scores of the next token at every position, `[row · position, vocabulary]`; see [`Self::states`].
+    ///
+    /// # Errors
+    /// As [`Self::states`].
+    pub fn forward(&self, text: &Padded, mode: Mode, sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
+        Ok(self.classifier().scores(self.states(text, mode, sights)?))
+    }
+
+    /// Reads further tokens of one text and scores what follows the last, `[1, vocabulary]`.
+    ///
+    /// # Errors
+    /// When there is no token, one is not of the vocabulary, or the text grows beyond the context.
+    pub fn step(&self, tokens: &[u32], state: &mut GptState) -> Result<Tensor<2>> {
+        let tokens = Padded::new(&[tokens], 0, self.config.vocabulary)?;
+        let end = state.position.saturating_add(tokens.width());
+        check_length("text", end, self.config.context)?;
+        // Aligned to the last key: the cache holds what came before.
+        let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
+        state.layers.resize_with(self.layers.len(), || None);
+        let mut x = self.embed(tokens.ids(), [1, tokens.width()], state.position)?;
+        for (block, cache) in self.layers.iter().zip(&mut state.layers) {
+            x = block
+                .forward(x, 0.0, Mode::Evaluate, |attention, x| Ok(attention.decode(x, cache, &causal)?.output))?;
+        }
+        state.position = end;
+        let last = x.slice_dim(1, tokens.width() - 1..tokens.width());
+        Ok(self.classifier().scores(self.finish(last)))
+    }
+
+    /// Summed cross-entropy of every token of the texts but the first, each given those before it, and how many tokens that
+    /// is. The texts are equally long.
+    ///
+    /// # Errors
+    /// As [`Self::states`], and when lengths differ or are below 2.
+    pub fn loss<S: AsRef<[u32]>>(&self, texts: &[S], mode: Mode) -> Result<(Tensor<1>, usize)> {
+        let length = texts.first().map_or(0, |text| text.as_ref().len());
+        if let Some(bad) = texts.iter().map(|text| text.as_ref().len()).find(|&other| other != length || other < 2) {
+            let given = format!("one of {bad} tokens");
+            return Err(Error::Input { argument: "texts", given, expected: "equal lengths of at least 2".into() });
+        }
+        let inputs: Vec<&[u32]> = texts.iter().map(|text| &text.as_ref()[..length - 1]).collect();
+        let targets: Vec<u32> = texts.iter().flat_map(|text| &text.as_ref()[1..]).copied().collect();
+        let states = self.states(&Padded::new(&inputs, 0, self.config.vocabulary)?, mode, None)?;
+        let Classifier { weight, bias } = self.classifier();
+        let loss = ops::linear_cross_entropy(states, weight, bias, &targets, 0.0, None)?;
+        Ok((loss, targets.len()))
+    }
+}
