@@ -11,7 +11,9 @@ use regard::memory::{
     DampedEmaConfig, EmaDistributionConfig, HopfieldConfig, HopfieldPoolingConfig, KeyValueMemoryConfig,
     LocationAwareConfig, LstmAttentionConfig, MegaEmaConfig, NtmMemoryConfig, retrieve,
 };
-use regard::position::{LearnedPositionsConfig, RotaryConfig};
+use regard::position::{
+    LearnedPositionsConfig, RelativePositionsConfig, RotaryConfig, RotaryScaling, TransformerXlPositionsConfig,
+};
 use regard::{Attention, Mode, Padding, Result, ScaledDot, ops};
 
 #[track_caller]
@@ -109,8 +111,20 @@ fn positions() {
     says(learned.forward(usize::MAX, 2), "length is 18446744073709551615, expected at most 10 positions");
 
     let rotary = RotaryConfig::new(8).init().unwrap();
-    let narrow = random::<4>(1, [1, 2, 3, 6], &device);
-    says(rotary.forward(narrow, 0), "input has shape [1, 2, 3, 6], expected at least 8 features");
+    let narrow = || random::<4>(1, [1, 2, 3, 6], &device);
+    says(rotary.forward(narrow(), 0), "input has shape [1, 2, 3, 6], expected at least 8 features");
+    says(RotaryConfig::new(7).init().map(|_| ()), "rotated is 7, expected an even number from 2 to 7");
+    let scaled = |scaling| RotaryConfig::new(8).with_scaling(Some(scaling)).init();
+    says(scaled(RotaryScaling::Linear { factor: 0.5 }), "factor is 0.5, expected a number of at least 1");
+    says(scaled(RotaryScaling::Ntk { factor: f64::NAN }), "factor is NaN, expected a number of at least 1");
+    says(scaled(RotaryScaling::yarn(2.0, 0)), "length is 0, expected at least 1 position");
+    let upside_down = RotaryScaling::Yarn { factor: 2.0, length: 64, fast: 1.0, slow: 32.0 };
+    says(scaled(upside_down), "fast is 1, expected more turns than slow, which is 32");
+
+    let relative = RelativePositionsConfig::new(4).init(&device).unwrap();
+    says(relative.products(narrow(), 3), "queries has shape [1, 2, 3, 6], expected a last axis of 4");
+    let xl = TransformerXlPositionsConfig::new(3, 6).init(&device).unwrap();
+    says(xl.forward(narrow(), narrow(), narrow(), &plain()), "queries has shape [1, 2, 3, 6], expected 3 heads");
 }
 
 #[test]

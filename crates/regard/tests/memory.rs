@@ -2,10 +2,9 @@
 
 mod common;
 
-use burn::module::Param;
-use burn::nn::Linear;
-use burn::tensor::{Bool, Device, Gradients, Tensor};
-use common::{Oracle, close, numbers, random, tracked};
+use burn::tensor::{Bool, Device, Tensor};
+use common::case::Case;
+use common::{close, numbers, random};
 use regard::memory::{
     EmaDistributionConfig, HopfieldConfig, HopfieldPoolingConfig, KeyValueMemoryConfig, LocationAwareConfig,
     LstmAttentionConfig, Match, Matching, MegaEmaConfig, NtmMemoryConfig, energy, retrieve,
@@ -14,65 +13,6 @@ use regard::{Attention, Causal, Padding, ScaledDot, ops};
 
 /// The oracle's second sentence has three of five positions.
 const LENGTHS: [usize; 2] = [5, 3];
-
-/// Compares the gradient of one tensor.
-type Check = Box<dyn Fn(&Gradients)>;
-
-/// An oracle, and what is to have a gradient.
-struct Case {
-    oracle: Oracle,
-    device: Device,
-    leaves: Vec<Check>,
-}
-
-impl Case {
-    fn open(name: &str) -> Self {
-        Case { oracle: Oracle::open(name), device: tracked(), leaves: vec![] }
-    }
-
-    fn leaf<const D: usize>(&mut self, kind: &str, name: &str) -> Tensor<D> {
-        let tensor = self.oracle.tensor::<D>(&format!("{kind}.{name}"), &self.device).require_grad();
-        let expected = self.oracle.tensor::<D>(&format!("gradient.{name}"), &self.device.clone().inner());
-        let (held, called) = (tensor.clone(), name.to_owned());
-        let check = move |gradients: &Gradients| {
-            let given = held.grad(gradients).unwrap_or_else(|| panic!("{called} has no gradient"));
-            close(&format!("gradient of {called}"), &given, &expected, 2e-5);
-        };
-        self.leaves.push(Box::new(check));
-        tensor
-    }
-
-    fn input<const D: usize>(&mut self, name: &str) -> Tensor<D> {
-        self.leaf("input", name)
-    }
-
-    fn parameter<const D: usize>(&mut self, name: &str) -> Param<Tensor<D>> {
-        Param::from_tensor(self.leaf("parameter", name))
-    }
-
-    fn linear(&mut self, linear: &mut Linear, name: &str) {
-        linear.weight = self.parameter(name);
-        if linear.bias.is_some() {
-            linear.bias = Some(self.parameter(&format!("{name}_bias")));
-        }
-    }
-
-    fn visible(&self) -> Tensor<2, Bool> {
-        self.oracle.tensor::<2>("visible", &self.device).greater_elem(0.5)
-    }
-
-    /// Compares an output, and returns its share of the loss.
-    fn output<const D: usize>(&self, name: &str, given: Tensor<D>) -> Tensor<1> {
-        close(name, &given, &self.oracle.tensor(&format!("output.{name}"), &self.device), 1e-5);
-        (given * self.oracle.tensor(&format!("cotangent.{name}"), &self.device)).sum()
-    }
-
-    /// Compares the gradients of all inputs and parameters.
-    fn gradients(&self, loss: Tensor<1>) {
-        let gradients = loss.backward();
-        self.leaves.iter().for_each(|check| check(&gradients));
-    }
-}
 
 /// Step `step` of `[batch, step, feature]`.
 fn at(tensor: &Tensor<3>, step: usize) -> Tensor<2> {

@@ -73,6 +73,7 @@ pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
     cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
+    cards.extend([crate::position::RELATIVE, crate::position::TRANSFORMER_XL]);
     cards.extend([crate::mechanism::EXACT, crate::hard::LOCAL]);
     cards.extend([crate::linear::LINEAR, crate::linear::LINFORMER, crate::linear::NYSTROM, crate::linear::PERFORMER]);
     cards.extend([crate::sparse::AXIAL, crate::sparse::HYBRID, crate::sparse::LONGFORMER, crate::sparse::LSH]);

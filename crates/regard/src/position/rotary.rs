@@ -3,13 +3,14 @@
 //! Each pair of features `(a, b)` at position `p` becomes `(a cos pθ_i - b sin pθ_i, b cos pθ_i + a sin pθ_i)`,
 //! `θ_i = base^(-2i/d)`. Su et al., "RoFormer", 2021, arXiv:2104.09864.
 //!
-//! Nothing to learn; applied to queries and keys, not to values.
+//! Longer inputs than those of training: [`RotaryScaling`]. Nothing to learn; applied to queries and keys, not to values.
 
 use burn::config::Config;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
+use crate::position::RotaryScaling;
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -44,19 +45,23 @@ pub struct RotaryConfig {
     /// Which features make a pair.
     #[config(default = "Pairs::Halves")]
     pub pairs: Pairs,
+    /// For inputs longer than those of training; no scaling unless given.
+    pub scaling: Option<RotaryScaling>,
 }
 
 /// Turns queries and keys; see the module's page.
 #[derive(Debug, Clone)]
 pub struct Rotary {
     frequencies: Vec<f64>,
+    magnitude: f64,
     rotated: usize,
     pairs: Pairs,
 }
 
 impl RotaryConfig {
     /// # Errors
-    /// When the rotated features are none, odd in number or more than there are, or the base is not positive.
+    /// When the rotated features are none, odd in number or more than there are, the base is not positive, or the scaling
+    /// is not one.
     pub fn init(&self) -> Result<Rotary> {
         let rotated = self.rotated.unwrap_or(self.width);
         if rotated == 0 || !rotated.is_multiple_of(2) || rotated > self.width {
@@ -66,7 +71,11 @@ impl RotaryConfig {
             return Err(Error::value("base", self.base, "a positive number"));
         }
         let frequencies = (0..rotated / 2).map(|i| self.base.powf(-2.0 * i as f64 / rotated as f64)).collect();
-        Ok(Rotary { frequencies, rotated, pairs: self.pairs })
+        let (frequencies, magnitude) = match self.scaling {
+            Some(scaling) => scaling.apply(frequencies, self.base)?,
+            None => (frequencies, 1.0),
+        };
+        Ok(Rotary { frequencies, magnitude, rotated, pairs: self.pairs })
     }
 }
 
@@ -111,7 +120,9 @@ impl Rotary {
         let shape = [1, 1, length, self.frequencies.len()];
         let table = |turn: fn(f64) -> f64| -> Vec<f32> {
             (start..start + length)
-                .flat_map(|position| self.frequencies.iter().map(move |f| turn(position as f64 * f) as f32))
+                .flat_map(|position| {
+                    self.frequencies.iter().map(move |f| (self.magnitude * turn(position as f64 * f)) as f32)
+                })
                 .collect()
         };
         [f64::cos, f64::sin].map(|turn| Tensor::from_data(TensorData::new(table(turn), shape), device))

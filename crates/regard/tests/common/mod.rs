@@ -3,6 +3,8 @@
 // Each test program uses its own part.
 #![allow(dead_code)]
 
+pub mod case;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use regard::mix;
 use safetensors::SafeTensors;
