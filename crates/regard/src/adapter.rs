@@ -16,8 +16,9 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
+use regard_kernel::linear::Gates;
 use regard_kernel::rows::{self, LinearCrossEntropy};
-use regard_kernel::{Attention, View, dropout};
+use regard_kernel::{Attention, LinearAttention, View, dropout};
 
 /// What each row's class should have been, and how strictly: see [`crate::ops::linear_cross_entropy`].
 #[derive(Debug, Clone)]
@@ -48,6 +49,15 @@ pub trait FusedOps: Backend {
         values: FloatTensor<Self>,
         attention: Arc<Attention>,
     ) -> FloatTensor<Self>;
+    /// Causal linear attention. A gate that there is not is empty.
+    fn linear_attention(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        decay: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        attention: LinearAttention,
+    ) -> FloatTensor<Self>;
     /// Normalised rows, their means and reciprocal standard deviations.
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
@@ -72,6 +82,11 @@ pub trait FusedOps: Backend {
 trait FusedGradients: Backend {
     fn attend_backward(saved: SavedAttention<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 4];
     fn attend_packed_backward(saved: SavedPacked<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
+    fn linear_attention_backward(
+        saved: [FloatTensor<Self>; 5],
+        attention: LinearAttention,
+        grad: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 5];
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     fn linear_backward(saved: SavedLinear<Self>, grad: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
     /// The summed loss, and its gradients by states, weight and bias: they are cheapest to have at once.
@@ -153,6 +168,11 @@ fn packed(rows: &[f32], width: usize, last: impl IntoIterator<Item = f32>) -> Ve
     packed
 }
 
+fn gates<'a>(decay: &'a FlexTensor, beta: &'a FlexTensor) -> Gates<'a> {
+    let [decay, beta] = [decay, beta].map(|gate| (gate.layout().num_elements() > 0).then(|| view(gate)));
+    Gates { decay, beta }
+}
+
 fn classification<'a>(
     states: &'a FlexTensor,
     weight: &'a FlexTensor,
@@ -196,6 +216,22 @@ impl FusedOps for Flex {
         let width = values.layout().shape().dims::<4>()[3];
         let out = attention.forward(&view(&queries), &view(&keys), &view(&values)).expect(CHECKED);
         tensor(packed(&out.context, width, out.lse), [batch, heads, length, width + 1])
+    }
+
+    fn linear_attention(
+        queries: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        decay: FlexTensor,
+        beta: FlexTensor,
+        attention: LinearAttention,
+    ) -> FlexTensor {
+        let [queries, keys, values, decay, beta] = [queries, keys, values, decay, beta].map(positive);
+        let [batch, heads, length, _] = queries.layout().shape().dims::<4>();
+        let width = values.layout().shape().dims::<4>()[3];
+        let (q, k, v) = (view(&queries), view(&keys), view(&values));
+        let out = attention.forward(&q, &k, &v, &gates(&decay, &beta), None).expect(CHECKED);
+        tensor(out.context, [batch, heads, length, width])
     }
 
     fn fused_layer_norm(
@@ -283,6 +319,25 @@ impl FusedGradients for Flex {
         [tensor(grads.queries, queries), tensor(grads.keys, keys), tensor(kept, sizes)]
     }
 
+    fn linear_attention_backward(
+        saved: [FlexTensor; 5],
+        attention: LinearAttention,
+        grad: FlexTensor,
+    ) -> [FlexTensor; 5] {
+        let (saved, grad) = (saved.map(positive), positive(grad));
+        let [queries, keys, values, decay, beta] = &saved;
+        let (q, k, v) = (view(queries), view(keys), view(values));
+        let grads = attention.backward(&q, &k, &v, &gates(decay, beta), None, &view(&grad), None).expect(CHECKED);
+        let [queries, keys, values, decay, beta] = saved.map(|tensor| tensor.layout().shape().dims::<4>());
+        [
+            tensor(grads.queries, queries),
+            tensor(grads.keys, keys),
+            tensor(grads.values, values),
+            tensor(grads.decay, decay),
+            tensor(grads.beta, beta),
+        ]
+    }
+
     fn layer_norm_backward(saved: SavedNorm<Self>, grad: FlexTensor) -> [FlexTensor; 3] {
         let (input, grad, gamma) = (saved.rows.to_contiguous(), grad.to_contiguous(), saved.gamma.to_contiguous());
         let [count, width] = input.layout().shape().dims::<2>();
@@ -368,6 +423,23 @@ impl<B: FusedGradients> Backward<B, 3> for AttendPackedBackward {
         register::<B, 3>(
             ops.parents.map(|parent| parent.map(|node| node.id)),
             B::attend_packed_backward(ops.state, grad),
+            grads,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct LinearAttentionBackward;
+
+impl<B: FusedGradients> Backward<B, 5> for LinearAttentionBackward {
+    type State = ([FloatTensor<B>; 5], LinearAttention);
+
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (saved, attention) = ops.state;
+        register::<B, 5>(
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            B::linear_attention_backward(saved, attention, grad),
             grads,
         );
     }
@@ -495,6 +567,25 @@ impl<B: FusedOps + FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<
         }
     }
 
+    fn linear_attention(
+        queries: FloatTensor<Self>,
+        keys: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        decay: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        attention: LinearAttention,
+    ) -> FloatTensor<Self> {
+        let nodes = [queries.node(), keys.node(), values.node(), decay.node(), beta.node()];
+        let prepared = LinearAttentionBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let saved = [queries, keys, values, decay, beta].map(|tensor| tensor.into_primitive());
+        let [queries, keys, values, decay, beta] = saved.clone();
+        let context = B::linear_attention(queries, keys, values, decay, beta, attention);
+        match prepared {
+            OpsKind::Tracked(node) => node.finish((saved, attention), context),
+            OpsKind::UnTracked(node) => node.finish(context),
+        }
+    }
+
     fn fused_layer_norm(
         rows: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -582,6 +673,20 @@ pub(crate) fn attend_packed(
 ) -> Tensor<4> {
     let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
     Tensor::from_dispatch(<Dispatch as FusedOps>::attend_packed(queries, keys, values, attention))
+}
+
+/// [`FusedOps::linear_attention`]; everything has been checked.
+pub(crate) fn linear_attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    decay: Tensor<4>,
+    beta: Tensor<4>,
+    attention: LinearAttention,
+) -> Tensor<4> {
+    let [queries, keys, values] = [queries, keys, values].map(Tensor::into_dispatch);
+    let [decay, beta] = [decay, beta].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as FusedOps>::linear_attention(queries, keys, values, decay, beta, attention))
 }
 
 /// [`FusedOps::fused_layer_norm`], the rows alone.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use regard_kernel::Attention;
+use regard_kernel::{Attention, LinearAttention};
 
 use crate::adapter::{self, Labels};
 use crate::error::{Error, Result};
@@ -69,6 +69,45 @@ pub(crate) fn attend_packed(
 ) -> Result<Tensor<4>> {
     attention.fits(queries.dims(), keys.dims(), values.dims())?;
     Ok(adapter::attend_packed(queries, keys, values, Arc::new(attention.clone())))
+}
+
+/// Causal linear attention, forward and backward, in one pass over the positions: a memory that each position writes to and
+/// reads from. `queries` and `keys` `[batch, head, position, feature]`, `values` `[batch, head, position, value feature]`;
+/// what is read is multiplied with `scale`.
+///
+/// `decay` `[batch, head, position, feature or 1]`, a logarithm, 0 or less, is how much of the memory is kept at a position
+/// (RetNet, gated linear attention); `beta` `[batch, head, position, 1]`, from 0 to 1, how far what is found under a key is
+/// moved to the new value instead of being added to (the delta rule). See [`regard_kernel::linear`] for equations and papers.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn linear_attention(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    decay: Option<Tensor<4>>,
+    beta: Option<Tensor<4>>,
+    scale: f32,
+) -> Result<Tensor<4>> {
+    crate::mechanism::fits(&queries, &keys, &values)?;
+    let [batch, heads, length, width] = queries.dims();
+    if keys.dims()[2] != length {
+        return Err(Error::shape("keys", &keys.dims(), format!("as many positions as queries, {length}")));
+    }
+    if let Some(decay) = &decay {
+        let (whole, single) = ([batch, heads, length, width], [batch, heads, length, 1]);
+        if ![whole, single].contains(&decay.dims()) {
+            return Err(Error::shape("decay", &decay.dims(), format!("{whole:?}, or 1 as the last axis")));
+        }
+    }
+    if let Some(beta) = &beta
+        && beta.dims() != [batch, heads, length, 1]
+    {
+        return Err(Error::shape("beta", &beta.dims(), format!("{:?}", [batch, heads, length, 1])));
+    }
+    let nothing = || Tensor::zeros([0; 4], &constants(&queries.device()));
+    let (decay, beta) = (decay.unwrap_or_else(nothing), beta.unwrap_or_else(nothing));
+    Ok(adapter::linear_attention(queries, keys, values, decay, beta, LinearAttention::with_scale(scale)))
 }
 
 /// Layer normalisation over the last axis: `(x - mean) / sqrt(variance + epsilon) · gamma + beta`.

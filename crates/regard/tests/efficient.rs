@@ -58,14 +58,54 @@ impl Case {
 #[test]
 fn linear() {
     Case::open("linear").mixed(&Linear::new());
+    Case::open("linear_causal").mixed(&Linear::causal());
 }
 
 #[test]
 fn performer_with_the_same_directions() {
-    let case = Case::open("performer");
-    let mut performer = PerformerConfig::new(8).init(&case.device).unwrap();
-    performer.directions = case.tensor("directions");
-    case.mixed(&performer);
+    for (name, causal) in [("performer", false), ("performer_causal", true)] {
+        let case = Case::open(name);
+        let mut performer = PerformerConfig::new(8).with_causal(causal).init(&case.device).unwrap();
+        performer.directions = case.tensor("directions");
+        case.mixed(&performer);
+    }
+}
+
+#[test]
+fn gates_and_the_delta_rule() {
+    let device = tracked();
+    let shapes = [[1, 2, 9, 4], [1, 2, 9, 4], [1, 2, 9, 3], [1, 2, 9, 4], [1, 2, 9, 1]];
+    let [q, k, v, decay, beta] = [0, 1, 2, 3, 4].map(|at| random::<4>(at as u64, shapes[at], &device));
+    let [q, k, v] = [q, k, v].map(Tensor::require_grad);
+    let (decay, beta) = ((decay - 1.0).require_grad(), beta.abs().require_grad());
+    for (keeps, corrects) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (gate, rate) = (keeps.then(|| decay.clone()), corrects.then(|| beta.clone()));
+        let given = ops::linear_attention(q.clone(), k.clone(), v.clone(), gate, rate, 1.0).unwrap();
+        // One position after another, as the rule is written.
+        let at = |x: &Tensor<4>, position| x.clone().narrow(2, position, 1);
+        let mut state = Tensor::<4>::zeros([1, 2, 4, 3], &device);
+        let mut rows = Vec::new();
+        for position in 0..9 {
+            let [q, k, v] = [&q, &k, &v].map(|x| at(x, position));
+            if keeps {
+                state = state * at(&decay, position).exp().swap_dims(2, 3);
+            }
+            let written = if corrects { at(&beta, position) * (v - k.clone().matmul(state.clone())) } else { v };
+            state = state + k.swap_dims(2, 3).matmul(written);
+            rows.push(q.matmul(state.clone()));
+        }
+        let expected = Tensor::cat(rows, 2);
+        close("context", &given, &expected, 1e-5);
+        let [given, expected] = [given, expected].map(|context| context.square().sum().backward());
+        for (input, used) in [(&q, true), (&k, true), (&v, true), (&decay, keeps), (&beta, corrects)] {
+            if used {
+                close("gradient", &input.grad(&given).unwrap(), &input.grad(&expected).unwrap(), 2e-5);
+            }
+        }
+    }
+    let refused = ops::linear_attention(q.clone(), k.clone(), v.clone(), Some(beta.narrow(1, 0, 1)), None, 1.0);
+    let expected = "decay has shape [1, 1, 9, 1], expected [1, 2, 9, 4], or 1 as the last axis";
+    assert_eq!(refused.unwrap_err().to_string(), expected);
 }
 
 #[test]
@@ -248,7 +288,9 @@ fn buckets_hold_what_is_alike() {
     let lsh = LshConfig::new().with_bucket(8).with_rounds(4).init().unwrap();
     let weights = distribution(&lsh, vectors.clone(), vectors.clone()).unwrap();
     let exact = distribution(&*build("Exact", 64), vectors.clone(), vectors).unwrap();
-    assert!((weights.clone() - exact).abs().mean().into_scalar::<f32>() < 1e-3);
+    // Both of a pair are found, if not in every round; without that, the mean would be 1/64.
+    let error = (weights.clone() - exact).abs().mean().into_scalar::<f32>();
+    assert!(error < 5e-3, "mean error {error}");
     close("sums of rows", &weights.sum_dim(3), &Tensor::ones([1, 2, 64, 1], &device), 1e-5);
 }
 
@@ -277,7 +319,7 @@ fn whatever_is_causal_sees_nothing_later() {
             Err(error) => assert!(error.to_string().starts_with("causal is true, expected false"), "{error}"),
         }
     }
-    assert!(causal >= 11, "{causal} causal forms");
+    assert!(causal >= 13, "{causal} causal forms");
 }
 
 #[test]

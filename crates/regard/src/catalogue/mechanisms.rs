@@ -71,16 +71,13 @@ pub fn mechanisms() -> Vec<Entry> {
         },
         Entry {
             name: "Linear",
-            build: |setting| {
-                symmetric(setting)?;
-                Ok(Box::new(Linear::new()))
-            },
+            build: |setting| Ok(Box::new(if setting.causal { Linear::causal() } else { Linear::new() })),
         },
         Entry {
             name: "Performer",
             build: |setting| {
-                symmetric(setting)?;
-                Ok(Box::new(PerformerConfig::new(setting.head_dim).with_seed(setting.seed).init(&setting.device)?))
+                let config = PerformerConfig::new(setting.head_dim).with_causal(setting.causal);
+                Ok(Box::new(config.with_seed(setting.seed).init(&setting.device)?))
             },
         },
         Entry {

@@ -3,7 +3,8 @@
 //! `c_i = φ(q_i)ᵀ (Σ_j φ(k_j) v_jᵀ) / (φ(q_i)ᵀ Σ_j φ(k_j))`, `φ(x) = elu(x) + 1`, which is positive.
 //! Katharopoulos, Vyas, Pappas & Fleuret, "Transformers are RNNs", ICML 2020, arXiv:2006.16236.
 //!
-//! Time O(L·d·d_v), memory O(L·d). Causal, the sums run along the positions.
+//! Time O(L·d·d_v), memory O(L·d). Causal, the sums run along the positions, in the kernel's linear engine; with gates and
+//! the delta rule, without features or a mean, that is [`ops::linear_attention`](crate::ops::linear_attention).
 //! Reach for it when texts are very long, or when each generated token must cost the same; its weights are flat, so it
 //! finds a single needle badly. Not an approximation of softmax attention: a model has to be trained with it.
 
@@ -23,18 +24,25 @@ pub(crate) const CARD: Card = Card {
     sentence: "Keys and values are summed into one matrix before the query comes, which then reads from it.",
     equation: "c_i = φ(q_i)ᵀ (Σ_j φ(k_j) v_jᵀ) / (φ(q_i)ᵀ Σ_j φ(k_j)), φ = elu + 1",
     paper: "Katharopoulos et al. 2020, arXiv:2006.16236",
-    cost: "time O(L·d·d_v), memory O(L·d)",
+    cost: "time O(L·d·d_v), memory O(L·d); causal, the scan is fused",
     when: "Very long inputs, or generation at a constant cost a token, in a model trained with it. It finds single needles badly.",
 };
 
 /// Linear attention with features `elu + 1`; nothing to learn.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Linear {}
+pub struct Linear {
+    causal: bool,
+}
 
 impl Linear {
     /// Of every position to every other.
     pub fn new() -> Self {
-        Linear {}
+        Linear { causal: false }
+    }
+
+    /// Of every position to itself and those before it.
+    pub fn causal() -> Self {
+        Linear { causal: true }
     }
 }
 
@@ -50,6 +58,6 @@ impl Mechanism for Linear {
 
     fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
-        Ok(average(positive(queries), positive(keys), values))
+        average(positive(queries), positive(keys), values, self.causal)
     }
 }

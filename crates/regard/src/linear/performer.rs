@@ -26,7 +26,7 @@ pub(crate) const CARD: Card = Card {
     sentence: "Random features of queries and keys whose products are, on average, the exponentials of softmax.",
     equation: "exp(q·k/√d) ≈ 1/m Σ_w φ_w(q) φ_w(k), φ_w(x) = exp(w·x/d^¼ - ‖x‖²/2√d)",
     paper: "Choromanski et al. 2021 (FAVOR+), arXiv:2009.14794",
-    cost: "time O(L·m·d_v), memory O(L·m)",
+    cost: "time O(L·m·d_v), memory O(L·m); causal, the scan is fused",
     when: "To make a softmax model linear with little retraining. Sharp attention needs far more features than d·ln d.",
 };
 
@@ -40,6 +40,9 @@ pub struct PerformerConfig {
     pub width: usize,
     /// Random features, m; `d·ln d` unless given.
     pub features: Option<usize>,
+    /// Whether a query sees only what came before.
+    #[config(default = false)]
+    pub causal: bool,
     /// Where the features come from.
     #[config(default = 0)]
     pub seed: u64,
@@ -50,6 +53,8 @@ pub struct PerformerConfig {
 pub struct Performer {
     /// The random directions `w`, `[features, width]`. To use others, such as those of another program, put them here.
     pub directions: Tensor<2>,
+    #[module(skip)]
+    causal: bool,
 }
 
 impl PerformerConfig {
@@ -65,7 +70,7 @@ impl PerformerConfig {
             return Err(Error::value("features", features, "at least 1"));
         }
         let data = TensorData::new(orthogonal(self.seed, features, width), [features, width]);
-        Ok(Performer { directions: Tensor::from_data(data, device) })
+        Ok(Performer { directions: Tensor::from_data(data, device), causal: self.causal })
     }
 }
 
@@ -100,7 +105,7 @@ impl Mechanism for Performer {
             return Err(Error::shape("queries", &queries.dims(), format!("a last axis of {width}")));
         }
         // A query's factor cancels in its row; that of keys has to be the same for all of them.
-        Ok(average(self.features(queries, &[3]), self.features(keys, &[3, 2]), values))
+        average(self.features(queries, &[3]), self.features(keys, &[3, 2]), values, self.causal)
     }
 }
 
