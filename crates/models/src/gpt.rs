@@ -10,13 +10,13 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use regard::attention::{Cache, Look, MultiHeadAttention, MultiHeadAttentionConfig};
 use regard::catalogue::{Card, Family};
 use regard::position::{LearnedPositions, LearnedPositionsConfig};
-use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Mode, ScaledDot, ops};
+use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode, ScaledDot, ops};
 
 use crate::error::{Error, Result};
 use crate::padded::{Padded, id_tensor};
@@ -127,7 +127,7 @@ impl GptConfig {
         let (width, inner) = (self.width, self.inner_width());
         let normal = |std| Initializer::Normal { mean: 0.0, std };
         let linear = |from, to, std| {
-            let drawn = LinearConfig::new(from, to).with_bias(false).with_initializer(normal(std)).init(device);
+            let drawn = LinearConfig::new(from, to).with_bias(false).with_initializer(Some(normal(std))).init(device);
             Linear { bias: Some(Initializer::Zeros.init([to], device)), ..drawn }
         };
         let residual = 0.02 / (2.0 * self.layers as f64).sqrt();

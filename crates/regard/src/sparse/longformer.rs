@@ -9,7 +9,7 @@
 
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use regard_kernel::{Attention, Window, mask::Global};
 
@@ -17,6 +17,7 @@ use crate::attention::{check_width, split};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
+use crate::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
@@ -74,7 +75,8 @@ impl LongformerConfig {
             return Err(Error::value("heads", self.heads, format!("a divisor of the width {}", self.width)));
         }
         let initializer = Initializer::XavierUniform { gain: 1.0 };
-        let linear = || LinearConfig::new(self.width, self.width).with_initializer(initializer.clone()).init(device);
+        let linear =
+            || LinearConfig::new(self.width, self.width).with_initializer(Some(initializer.clone())).init(device);
         Ok(Longformer {
             query: linear(),
             key: linear(),
