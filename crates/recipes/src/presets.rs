@@ -174,6 +174,7 @@ impl Preset {
             rate: 0.005,
             warmup: 2000,
             schedule: Schedule::InverseSqrt,
+            floor: 0.0,
             betas: (0.9, 0.98),
             epsilon: 1e-8,
             decay: 0.0,
