@@ -3,8 +3,10 @@
 mod catalogue;
 mod damaged_models;
 mod evaluate;
+mod language;
 mod lines;
 mod process;
+mod pronounce;
 mod train;
 mod translate;
 mod view;
