@@ -1,10 +1,15 @@
 //! The `regard` program: attention you can see through, from a terminal.
 
 mod catalogue;
+mod charlm;
 mod compare;
+mod drawing;
 mod evaluate;
+mod generate;
 mod output;
 mod place;
+mod progress;
+mod pronounce;
 mod shipped;
 mod train;
 mod translate;
@@ -31,6 +36,10 @@ struct Arguments {
 enum Command {
     /// Translate sentences and draw what the model looked at.
     Translate(translate::Translate),
+    /// Turn words into phonemes and draw which letters each looked at.
+    Pronounce(pronounce::Pronounce),
+    /// Go on with a text.
+    Generate(generate::Generate),
     /// Train a model.
     #[command(subcommand)]
     Train(TrainTask),
@@ -53,6 +62,8 @@ enum TrainTask {
     Translate(train::Train),
     /// Letters to phonemes, from a pronouncing dictionary.
     G2p(train::Train),
+    /// A language model of a text's characters.
+    Charlm(charlm::Charlm),
 }
 
 #[derive(Subcommand)]
@@ -75,8 +86,11 @@ fn main() -> ExitCode {
         Command::Translate(command) => command.run(),
         Command::Train(TrainTask::Translate(command)) => command.run("translate", Preset::Small),
         Command::Train(TrainTask::G2p(command)) => command.run("g2p", Preset::G2p),
+        Command::Train(TrainTask::Charlm(command)) => command.run(),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
+        Command::Pronounce(command) => command.run(),
+        Command::Generate(command) => command.run(),
         Command::View(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),

@@ -1,14 +1,12 @@
-//! `regard train translate` and `regard train g2p`: a progress bar around the recipe.
+//! `regard train translate` and `regard train g2p`: training on pairs.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use regard_recipes::presets::Preset;
-use regard_recipes::train::{self, Changes, Event, Outcome};
+use regard_recipes::train::{Changes, pairs};
 
+use crate::progress::Progress;
 use crate::{Result, interruption};
 
 #[derive(Args)]
@@ -58,44 +56,10 @@ impl Train {
     /// Trains for `task`, which is what follows `regard train`, with the preset `usual` unless another is given.
     pub fn run(self, task: &str, usual: Preset) -> Result {
         let stop = interruption()?;
-        let bar = ProgressBar::new(0)
-            .with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}, {eta} left")?);
-        let (mut mean_loss, mut mean_speed) = (None, None);
-        let smooth = |mean: &mut Option<f64>, value: f64| {
-            let next = mean.map_or(value, |mean| 0.98 * mean + 0.02 * value);
-            *mean = Some(next);
-            next
-        };
-        let mut observe = |event: Event| match event {
-            Event::Started { parameters, pairs, extra, left_out, step, steps } => {
-                bar.set_length(steps);
-                bar.set_position(step);
-                bar.reset_eta();
-                let extra = if extra > 0 { format!(" and {extra} made of them") } else { String::new() };
-                let line =
-                    format!("{parameters} parameters, {pairs} pairs{extra} ({left_out} too long), from step {step}");
-                bar.println(line);
-                bar.enable_steady_tick(Duration::from_secs(1));
-            }
-            Event::Stepped { step, loss, speed, .. } => {
-                let (loss, speed) = (smooth(&mut mean_loss, loss.into()), smooth(&mut mean_speed, speed));
-                bar.set_message(format!("loss {loss:.3}, {speed:.0} tokens/s"));
-                bar.set_position(step);
-            }
-            Event::Validated { step, loss, best } => {
-                let kept = if best { ", the best so far: model written" } else { "" };
-                let line = format!("step {step}: development loss {loss:.4} nats a token{kept}");
-                // A bar that is not shown prints nothing; a log wants its lines.
-                if bar.is_hidden() {
-                    // A log that can no longer be written is no reason to stop.
-                    let _ = writeln!(io::stdout(), "{line}");
-                } else {
-                    bar.println(line);
-                }
-            }
-        };
+        let mut progress = Progress::new("pairs")?;
+        let mut observe = |event| progress.show(event);
         let outcome = if self.resume {
-            train::resume(&self.out, Changes { steps: self.steps, augment: self.augment }, &stop, &mut observe)?
+            pairs::resume(&self.out, Changes { steps: self.steps, augment: self.augment }, &stop, &mut observe)?
         } else {
             let preset = self.preset.as_deref().map_or(Ok(usual), Preset::named)?;
             let mut training = preset.training();
@@ -110,25 +74,8 @@ impl Train {
             let data = self.data.as_deref().ok_or("--data is missing")?;
             let vocabulary = self.vocabulary.unwrap_or(preset.vocabulary());
             let architecture = |tokens| preset.architecture(tokens);
-            train::start(data, &self.out, vocabulary, architecture, training, &stop, &mut observe)?
+            pairs::start(data, &self.out, vocabulary, architecture, training, &stop, &mut observe)?
         };
-        bar.finish_and_clear();
-        self.report(task, outcome)
-    }
-
-    fn report(&self, task: &str, outcome: Outcome) -> Result {
-        let Outcome { step, best, interrupted, seconds } = outcome;
-        let out = self.out.display();
-        let mut log = io::stdout().lock();
-        let time = HumanDuration(Duration::from_secs_f64(seconds));
-        if interrupted {
-            writeln!(log, "stopped at step {step} after {time}; go on with: regard train {task} --out {out} --resume")?;
-        } else {
-            writeln!(log, "{step} steps in {time}")?;
-        }
-        if let Some((loss, at)) = best {
-            writeln!(log, "best development loss {loss:.4} at step {at}; model in {out}")?;
-        }
-        Ok(log.flush()?)
+        progress.end(task, &self.out, outcome)
     }
 }

@@ -5,12 +5,11 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use regard_explain::render::{Figure, html, png, svg, terminal};
-use regard_explain::write_atomically;
 use regard_models::Search;
 use regard_recipes::interpreter::{Interpreter, Translation};
 
-use crate::{Result, output, place, shipped};
+use crate::drawing::Drawing;
+use crate::{Result, output, shipped};
 
 /// Lines that are translated together.
 const BATCH: usize = 32;
@@ -39,30 +38,11 @@ pub struct Translate {
     /// Exponent of the length that log-probabilities are divided by: more favours longer sentences.
     #[arg(long, default_value_t = 1.0, value_parser = finite)]
     length_penalty: f32,
-    /// Write an interactive page with every layer and head.
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-    /// Write the alignment as a vector picture (one sentence).
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Write the alignment as a bitmap (one sentence).
-    #[arg(long, value_name = "FILE")]
-    png: Option<PathBuf>,
-    /// Write all weights as safetensors; crates/explain/TRACE.md describes the format (one sentence).
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
+    #[command(flatten)]
+    drawing: Drawing,
     /// Print one JSON object a sentence, with all weights, instead of text.
     #[arg(long)]
     json: bool,
-    /// Which attention to draw.
-    #[arg(long, value_name = "NAME", default_value = "decoder.cross")]
-    site: String,
-    /// Layer to draw, from 1; the last unless given.
-    #[arg(long)]
-    layer: Option<usize>,
-    /// Head to draw, from 1; the mean of all unless given.
-    #[arg(long)]
-    head: Option<usize>,
     /// Print the translations alone, without a picture.
     #[arg(long, short)]
     quiet: bool,
@@ -130,7 +110,7 @@ impl Translate {
     /// fails the command at its end, when all others are done.
     fn lines(&self, mut input: impl BufRead) -> Result {
         let interpreter = shipped::interpreter(self.model.as_deref())?;
-        let pictures = self.html.is_some() || self.svg.is_some() || self.png.is_some() || self.trace.is_some();
+        let pictures = self.drawing.is_wanted();
         let draw = !self.quiet && io::stdout().is_terminal();
         let (mut number, mut bad, mut kept) = (0, 0, Vec::new());
         loop {
@@ -190,70 +170,12 @@ impl Translate {
     }
 
     fn print(&self, interpreter: &Interpreter, translations: &[Translation], draw: bool) -> Result {
-        let mut out = io::stdout().lock();
-        for translation in translations {
-            if self.json {
-                let trace: serde_json::Value = serde_json::from_str(&interpreter.trace(translation)?.to_json()?)?;
-                let Translation { source, target, score, ended, .. } = translation;
-                let object = serde_json::json!({
-                    "source": source, "target": target, "score": score, "ended": ended, "trace": trace,
-                });
-                writeln!(out, "{object}")?;
-                continue;
-            }
-            writeln!(out, "{}", translation.target)?;
-            if draw {
-                let trace = interpreter.trace(translation)?;
-                let (site, head) = place::chosen(&trace, &self.site, self.layer, self.head)?;
-                let map = trace.map(site, head)?;
-                let drawn = &trace.sites()[site];
-                let picture = terminal::alignment(
-                    &map,
-                    trace.queries(drawn),
-                    trace.keys(drawn),
-                    output::colour(),
-                    output::width(),
-                );
-                write!(out, "\n{picture}")?;
-            }
-            if !translation.ended {
-                output::complain("stopped at the longest translation allowed; it may be incomplete");
-            }
-        }
-        Ok(out.flush()?)
+        self.drawing.print(interpreter, translations, self.json, draw, |translation| translation.target.clone())
     }
 
-    /// Writes the files that were asked for.
     fn write(&self, interpreter: &Interpreter, translations: &[Translation]) -> Result {
-        let single = [("--svg", &self.svg), ("--png", &self.png), ("--trace", &self.trace)];
-        if let (Some((option, _)), false) = (single.iter().find(|(_, file)| file.is_some()), translations.len() == 1) {
-            return Err(
-                format!("{option} takes one sentence, {} given; --html takes any number", translations.len()).into()
-            );
-        }
-        if let Some(path) = &self.html {
-            let traces = translations.iter().map(|translation| interpreter.trace(translation));
-            let page = html::page(&traces.collect::<Result<Vec<_>, _>>()?)?;
-            write_atomically(path, page.as_bytes())?;
-        }
-        let [translation] = translations else { return Ok(()) };
-        if single.iter().any(|(_, file)| file.is_some()) {
-            let trace = interpreter.trace(translation)?;
-            if let Some(path) = &self.trace {
-                trace.save(path)?;
-            }
-            let (site, head) = place::chosen(&trace, &self.site, self.layer, self.head)?;
-            if self.svg.is_some() || self.png.is_some() {
-                let picture = svg::heat_map(&Figure::of(&trace, site, head)?)?;
-                if let Some(path) = &self.png {
-                    write_atomically(path, &png::rasterise(&picture, 2.0)?)?;
-                }
-                if let Some(path) = &self.svg {
-                    write_atomically(path, picture.as_bytes())?;
-                }
-            }
-        }
-        Ok(())
+        let trace = |at: usize| Ok(interpreter.trace(&translations[at])?);
+        self.drawing.write("sentence", translations.len(), "decoder.cross", &trace)
     }
 }
 

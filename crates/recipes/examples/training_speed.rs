@@ -14,6 +14,7 @@ use regard_recipes::data::tokenizer::{BOS, EOS, Tokenizer};
 use regard_recipes::optimizer::Adam;
 use regard_recipes::presets::{Network, Preset};
 use regard_recipes::shards::Shards;
+use regard_recipes::train::pairs::{loss, target_tokens};
 use serde_json::{Value, json};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -68,14 +69,15 @@ fn train(file: &str, threads: usize, steps: usize) -> Result {
             bare.map(|row| row.iter().filter_map(Value::as_u64).map(|id| id as u32).collect()).collect()
         };
         let (sources, targets) = (sides("source", 0), sides("target", 1));
-        let tokens: usize = targets.iter().map(|target| target.len() + 1).sum();
+        let tokens = target_tokens(&targets);
         let began = Instant::now();
         let weights = adam.weights();
-        let (loss, gradients) =
-            shards.gradients(&model, &weights, &sources, &targets, training.smoothing, step as u64)?;
+        let (mean, gradients) = shards.gradients(&model, &weights, tokens, step as u64, |model, part, mode| {
+            loss(model, &sources, &targets, training.smoothing, part, mode)
+        })?;
         adam.step(&gradients, &training.adam, training.steps);
         let speed = tokens as f64 / began.elapsed().as_secs_f64();
-        println!("step {} loss {loss:.3} {speed:.0} tokens/s", step + 1);
+        println!("step {} loss {mean:.3} {speed:.0} tokens/s", step + 1);
         if step > 1 {
             speeds.push(speed);
         }

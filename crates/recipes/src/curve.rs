@@ -69,8 +69,8 @@ svg {{ background: #14181f; color: #e6e9ef; }}
     }
     let _ = writeln!(
         out,
-        r#"<text x="{LEFT}" y="22">nats a target token</text>
-<line class="train" x1="430" x2="454" y1="18" y2="18"/><text x="460" y="22">training (smoothed labels)</text>
+        r#"<text x="{LEFT}" y="22">nats a token</text>
+<line class="train" x1="430" x2="454" y1="18" y2="18"/><text x="460" y="22">training</text>
 <line class="dev" x1="300" x2="324" y1="18" y2="18"/><text x="330" y="22">development</text>
 <text x="{}" y="{}" text-anchor="end">step</text>
 </svg>"#,

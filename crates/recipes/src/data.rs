@@ -18,6 +18,7 @@
 pub(crate) mod augment;
 pub mod batches;
 mod bpe;
+pub mod characters;
 pub mod dictionary;
 pub mod pairs;
 pub mod random;

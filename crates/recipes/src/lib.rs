@@ -1,6 +1,7 @@
 //! From data to a trained and measured model: one file a recipe.
 //!
-//! [`train`] makes a translator from sentence pairs, [`interpreter`] uses one and shows what it looked at, [`evaluate`]
+//! [`train`] makes a translator from sentence pairs or a language model from a text, [`interpreter`] and [`writer`] use them
+//! and show what they looked at, [`evaluate`]
 //! measures it as others measure theirs. [`pronunciation`] does so for words and their phonemes. [`presets`] are the starting points that have names.
 //!
 //! ```no_run
@@ -31,5 +32,6 @@ pub mod pronunciation;
 mod score;
 pub mod shards;
 pub mod train;
+pub mod writer;
 
 pub use error::{Error, Result};

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 pub enum Schedule {
     /// Rises linearly for `warmup` steps, then falls with the square root of the step (Vaswani et al. 2017).
     InverseSqrt,
-    /// Rises linearly for `warmup` steps, then falls along a cosine to nothing at the last step.
+    /// Rises linearly for `warmup` steps, then falls along a cosine to its floor at the last step.
     Cosine,
 }
 
@@ -26,11 +26,14 @@ pub struct AdamConfig {
     pub warmup: u64,
     /// What follows.
     pub schedule: Schedule,
+    /// What a cosine falls to, as a share of the largest step size.
+    #[serde(default)]
+    pub floor: f64,
     /// Memory of the mean and of the square.
     pub betas: (f32, f32),
     /// Added to the root of the square.
     pub epsilon: f32,
-    /// Decoupled weight decay, times the step size.
+    /// Decoupled weight decay of matrices (not of biases and norms), times the step size.
     pub decay: f32,
     /// Gradients are scaled down to this global norm; 0 leaves them.
     pub clip: f32,
@@ -49,7 +52,7 @@ impl AdamConfig {
                 Schedule::InverseSqrt => (warmup / step).sqrt(),
                 Schedule::Cosine => {
                     let done = (step - warmup) / (steps as f64 - warmup).max(1.0);
-                    0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())
+                    self.floor + (1.0 - self.floor) * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())
                 }
             }
     }
@@ -106,6 +109,7 @@ impl Adam {
         let (rate, decay) = (rate as f32, (rate * f64::from(config.decay)) as f32);
         self.slots.par_iter_mut().for_each(|(name, slot)| {
             let Some(gradient) = gradients.get(name) else { return };
+            let decay = if slot.shape.len() > 1 { decay } else { 0.0 };
             let moments = slot.mean.iter_mut().zip(&mut slot.square);
             let weights = slot.weight.iter_mut().zip(&mut slot.average);
             for ((gradient, (mean, square)), (weight, average)) in gradient.iter().zip(moments).zip(weights) {
@@ -152,6 +156,7 @@ mod tests {
             rate: 0.1,
             warmup: 1,
             schedule: Schedule::InverseSqrt,
+            floor: 0.0,
             betas: (0.9, 0.98),
             epsilon: 1e-9,
             decay: 0.0,
@@ -186,5 +191,7 @@ mod tests {
         assert_eq!(config.rate_at(400, 1000), 0.5);
         let cosine = AdamConfig { schedule: Schedule::Cosine, ..config };
         assert!((cosine.rate_at(550, 1000) - 0.5).abs() < 1e-9 && cosine.rate_at(1000, 1000) < 1e-9);
+        let floored = AdamConfig { floor: 0.1, ..cosine };
+        assert!((floored.rate_at(550, 1000) - 0.55).abs() < 1e-9 && (floored.rate_at(1000, 1000) - 0.1).abs() < 1e-9);
     }
 }

@@ -140,6 +140,8 @@ impl Preset {
                     .with_heads(4)
                     .with_encoder_layers(4)
                     .with_decoder_layers(4)
+                    // With the norm after each sublayer this step size never learns to look at the source: see RESULTS.md.
+                    .with_norm(Norm::Pre)
                     .with_dropout(0.3),
             ),
             Preset::Small => Architecture::Transformer(
@@ -174,6 +176,7 @@ impl Preset {
             rate: 0.005,
             warmup: 2000,
             schedule: Schedule::InverseSqrt,
+            floor: 0.0,
             betas: (0.9, 0.98),
             epsilon: 1e-8,
             decay: 0.0,

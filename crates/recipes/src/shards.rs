@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::Module;
+use burn::tensor::Tensor;
 use regard::{Mode, Noise, mix};
-use regard_models::{Translator, weights};
+use regard_models::weights;
 
 use crate::error::{Error, Result};
+use crate::train::Part;
 
 /// One single-threaded pool a shard.
 pub struct Shards {
@@ -51,35 +54,29 @@ impl Shards {
         })
     }
 
-    /// Mean label-smoothed loss a target token of these pairs, and its gradients by the parameters' paths.
+    /// Mean loss a token of a batch that has so many `tokens`, and its gradients by the parameters' paths; `loss` gives the
+    /// summed loss of a part.
     ///
     /// `prototype` gives the structure (on a device that tracks gradients), `weights` the numbers; `seed` decides what dropout
     /// drops.
     ///
     /// # Errors
-    /// When a pair is too long for the model.
-    pub fn gradients<M: Translator>(
+    /// Those of `loss`, and when the weights are not the model's.
+    pub fn gradients<M: Module + Sync>(
         &self,
         prototype: &M,
         weights: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-        sources: &[Vec<u32>],
-        targets: &[Vec<u32>],
-        smoothing: f32,
+        tokens: usize,
         seed: u64,
+        loss: impl Fn(&M, Part, Mode) -> Result<Option<Tensor<1>>> + Sync,
     ) -> Result<(f32, BTreeMap<String, Vec<f32>>)> {
-        let tokens: usize = targets.iter().map(|target| target.len() + 1).sum();
         let parts = self.all(|shard, shards| {
-            // Dealt in turn, so that the shards of a batch that is sorted by length weigh the same.
-            let deal = |all: &[Vec<u32>]| all.iter().skip(shard).step_by(shards).cloned().collect::<Vec<_>>();
-            let (sources, targets) = (deal(sources), deal(targets));
-            if sources.is_empty() {
-                return Ok((0.0, BTreeMap::new()));
-            }
             // Weights of its own: shared ones would join the shards' graphs, and their backward passes would wait.
             let model = weights::assign(prototype.clone(), weights.clone())
                 .map_err(|problem| Error::option("weights", problem, "those of the model"))?;
             let noise = Noise::new(mix(seed ^ mix(shard as u64)));
-            let (loss, _) = model.loss(&sources, &targets, smoothing, Mode::Train(&noise))?;
+            let part = Part { shard, shards };
+            let Some(loss) = loss(&model, part, Mode::Train(&noise))? else { return Ok((0.0, BTreeMap::new())) };
             let loss = loss / tokens as f32;
             let value = loss.clone().into_scalar::<f32>();
             Ok((value, weights::gradients(&model, &loss.backward())))

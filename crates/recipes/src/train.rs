@@ -1,42 +1,43 @@
-//! Training a translator: the same bits for the same options, however often it is interrupted.
+//! Training: the same bits for the same options, however often it is interrupted.
 //!
-//! A batch is worked on by [`shards`](crate::shards). Which pairs it holds, and what dropout drops, are functions of the seed and the step, so a checkpoint needs only the
-//! optimiser's state and a position.
+//! A recipe is data and a loss: [`pairs`] trains a translator or a speller, [`text`] a language model. The loop is this file's.
+//! A batch is worked on by [`shards`](crate::shards). What it holds, and what dropout drops, are functions of the seed and
+//! the step, so a checkpoint needs only the optimiser's state and a position.
+
+pub mod pairs;
+pub mod text;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use regard::{Mode, mix};
 use regard_explain::write_atomically;
-use regard_models::{Translator, weights};
+use regard_models::weights;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, Position};
 use crate::curve;
-use crate::data::batches::{Batching, Epoch, Lengths};
-use crate::data::pairs::{Corpus, Pair};
-use crate::data::tokenizer::Tokenizer;
-use crate::data::{DataError, augment};
+use crate::data::DataError;
 use crate::error::{Error, Result};
-use crate::interpreter;
-use crate::optimizer::Adam;
-use crate::presets::{Architecture, Network, Training, with_network};
+use crate::optimizer::{Adam, AdamConfig};
+use crate::presets::{Architecture, Training};
 use crate::shards::Shards;
 
 /// What a run is made of; kept in its folder as `run.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Run {
+pub struct Run<A = Architecture, T = Training> {
     /// The data folder.
     pub data: PathBuf,
-    /// A hash of the tokenised data, extra pairs not included: a run does not go on with other data.
+    /// A hash of the tokenised data, made-up pairs not included: a run does not go on with other data.
     pub fingerprint: u64,
     /// The network.
-    pub architecture: Architecture,
+    pub architecture: A,
     /// The recipe.
-    pub training: Training,
+    pub training: T,
 }
 
 /// How training is going.
@@ -46,12 +47,8 @@ pub enum Event {
     Started {
         /// Numbers to learn.
         parameters: usize,
-        /// Training pairs.
-        pairs: usize,
-        /// Pairs made of them; see [`Training::augment`].
-        extra: usize,
-        /// Pairs of both that are too long.
-        left_out: usize,
+        /// What there is to learn from.
+        amount: Amount,
         /// Steps already taken.
         step: u64,
         /// Steps in all.
@@ -77,6 +74,17 @@ pub enum Event {
         /// Whether it is the lowest so far, and the model was written.
         best: bool,
     },
+}
+
+/// How much there is to learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// Training pairs, or tokens of a text.
+    pub examples: usize,
+    /// Pairs made of them; see [`Training::augment`].
+    pub extra: usize,
+    /// Pairs of both that are too long.
+    pub left_out: usize,
 }
 
 /// A line of `metrics.jsonl`.
@@ -139,248 +147,164 @@ pub struct Changes {
     pub augment: Option<f32>,
 }
 
-/// Token ids of sentence pairs.
-struct Encoded {
-    sources: Vec<Vec<u32>>,
-    targets: Vec<Vec<u32>>,
-    lengths: Vec<Lengths>,
-    /// How many, at the end, were made of the others.
-    extra: usize,
+/// What every recipe says of its training.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    adam: AdamConfig,
+    steps: u64,
+    validate_every: u64,
+    shards: usize,
+    seed: u64,
 }
 
-impl Encoded {
-    fn new(pairs: &[Pair], tokenizer: &Tokenizer) -> Result<Self> {
-        let encode = |text: &str| tokenizer.encode(text);
-        let sources = pairs.iter().map(|pair| encode(&pair.source)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let targets = pairs.iter().map(|pair| encode(&pair.target)).collect::<std::result::Result<Vec<_>, _>>()?;
-        let lengths = sources
-            .iter()
-            .zip(&targets)
-            .map(|(source, target)| Lengths { source: source.len(), target: target.len() })
-            .collect();
-        Ok(Encoded { sources, targets, lengths, extra: 0 })
-    }
-
-    /// Takes the pairs of an epoch in place of the extra pairs there are; these are the tokens of `pairs`.
-    fn augment(&mut self, pairs: &[Pair], tokenizer: &Tokenizer, training: &Training, epoch: u64) -> Result<()> {
-        let Training { max_length, augment: share, seed, .. } = *training;
-        self.sources.truncate(pairs.len());
-        self.targets.truncate(pairs.len());
-        self.lengths.truncate(pairs.len());
-        let made = augment::extra_pairs(pairs, &self.lengths, max_length, share, [seed, epoch]);
-        let extra = Encoded::new(&made, tokenizer)?;
-        self.extra = extra.lengths.len();
-        self.sources.extend(extra.sources);
-        self.targets.extend(extra.targets);
-        self.lengths.extend(extra.lengths);
+impl Pace {
+    fn check(&self) -> Result<()> {
+        if !(1..=64).contains(&self.shards) {
+            return Err(Error::option("shards", self.shards, "from 1 to 64"));
+        }
+        if self.steps == 0 || self.validate_every == 0 {
+            return Err(Error::option("steps", self.steps, "at least 1, as between validations"));
+        }
+        if !(self.adam.rate.is_finite() && self.adam.rate > 0.0) {
+            return Err(Error::option("rate", self.adam.rate, "a positive number"));
+        }
         Ok(())
     }
+}
 
-    fn fingerprint(&self) -> u64 {
-        let ids = self.sources.iter().chain(&self.targets).flat_map(|ids| ids.iter().copied().chain([u32::MAX]));
-        ids.fold(0, |hash, id| mix(hash ^ u64::from(id)))
-    }
+/// Which part of a batch or of the development data: the first of so many, every so many.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// This one, from 0.
+    pub shard: usize,
+    /// Of so many.
+    pub shards: usize,
+}
 
-    fn pick(&self, indices: &[usize]) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
-        indices.iter().map(|&index| (self.sources[index].clone(), self.targets[index].clone())).unzip()
+impl Part {
+    /// Dealt in turn, so that the parts of what is sorted by length weigh the same.
+    pub fn of<T: Clone>(self, all: &[T]) -> Vec<T> {
+        all.iter().skip(self.shard).step_by(self.shards).cloned().collect()
     }
 }
 
-/// Starts a run in the folder `out`, which must not hold one, and trains it to its end or until `stop`.
-///
-/// # Errors
-/// When the data or options cannot be used, a file cannot be written, or the loss diverges.
-pub fn start(
-    data: &Path,
-    out: &Path,
-    vocabulary: usize,
-    architecture: impl FnOnce(usize) -> Architecture,
-    training: Training,
-    stop: &AtomicBool,
-    observe: &mut dyn FnMut(Event),
-) -> Result<Outcome> {
+/// Data and a loss.
+trait Recipe<M>: Sync {
+    type Batch: Sync;
+
+    fn amount(&self) -> Amount;
+
+    /// The batch at this position, which first moves on to the next pass when one is complete.
+    fn batch(&mut self, position: &mut Position) -> Result<Self::Batch>;
+
+    /// Target tokens of a batch.
+    fn tokens(&self, batch: &Self::Batch) -> usize;
+
+    /// Summed loss of a part of a batch; none when the part is empty.
+    fn loss(&self, model: &M, batch: &Self::Batch, part: Part, mode: Mode) -> Result<Option<Tensor<1>>>;
+
+    /// Summed loss of a part of the development data, without smoothing, and its target tokens.
+    fn dev_loss(&self, model: &M, part: Part) -> Result<(f64, usize)>;
+
+    /// Writes the model's folder.
+    fn write(&self, folder: &Path, model: &M) -> Result<()>;
+}
+
+/// Refuses a folder that holds a run.
+fn check_new(out: &Path) -> Result<()> {
     if out.join("run.json").exists() {
         let problem = "already holds a run; continue it with --resume, or choose another folder".into();
         return Err(Error::Content { path: out.to_owned(), problem });
     }
-    check(&training)?;
-    let corpus = Corpus::open(data)?;
-    let texts = || corpus.train.iter().flat_map(|pair| [pair.source.as_str(), pair.target.as_str()]);
-    let tokenizer =
-        if corpus.segmented { Tokenizer::whitespace(texts())? } else { Tokenizer::train(texts(), vocabulary)? };
-    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
-    let dev = Encoded::new(&corpus.dev, &tokenizer)?;
-    // Nothing is written before everything that can be known to fail has been tried: a folder with a run is not reused.
-    check_lengths(data, &training, [&encoded, &dev])?;
-    let run = Run {
-        data: std::path::absolute(data).unwrap_or_else(|_| data.to_owned()),
-        fingerprint: encoded.fingerprint(),
-        architecture: architecture(tokenizer.vocab_size()),
-        training,
-    };
-    let (network, adam, position) = beginning(&run)?;
-    std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
-    tokenizer.save(out.join(interpreter::TOKENIZER))?;
-    interpreter::write_json(&out.join("run.json"), &run)?;
-    go_on(out, &run, &tokenizer, network, corpus.train, [encoded, dev], adam, position, stop, observe)
+    Ok(())
 }
 
-/// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on.
-///
-/// # Errors
-/// As [`start`], and when there is no run, or its data have changed.
-pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
-    let mut run: Run = interpreter::read_json(&out.join("run.json"))?;
-    let before = run.training.clone();
-    run.training.steps = changes.steps.unwrap_or(before.steps);
-    run.training.augment = changes.augment.unwrap_or(before.augment);
-    check(&run.training)?;
-    if run.training != before {
-        interpreter::write_json(&out.join("run.json"), &run)?;
-    }
-    let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
-    let corpus = Corpus::open(&run.data)?;
-    let encoded = Encoded::new(&corpus.train, &tokenizer)?;
-    if encoded.fingerprint() != run.fingerprint {
+/// Refuses data that are not those a run began with.
+fn check_same(data: &Path, now: u64, before: u64) -> Result<()> {
+    if now != before {
         let problem = "has changed since the run began, so that it cannot go on to the same result".into();
-        return Err(Error::Content { path: run.data.clone(), problem });
-    }
-    let (network, adam, position) = beginning(&run)?;
-    let file = out.join(checkpoint::FILE);
-    let (adam, position) = if file.exists() {
-        let (adam, position) = checkpoint::load(&file)?;
-        with_network!(&network, model => weights::assign(model.clone(), adam.weights()).map(drop))
-            .map_err(|problem| Error::Content { path: file, problem })?;
-        (adam, position)
-    } else {
-        // Interrupted before its first checkpoint: from the start, to the same bits.
-        (adam, position)
-    };
-    let dev = Encoded::new(&corpus.dev, &tokenizer)?;
-    check_lengths(&run.data, &run.training, [&encoded, &dev])?;
-    go_on(out, &run, &tokenizer, network, corpus.train, [encoded, dev], adam, position, stop, observe)
-}
-
-/// The network, the optimiser and the position that a run begins with: functions of the run alone.
-fn beginning(run: &Run) -> Result<(Network, Adam, Position)> {
-    // The device has one stream of random numbers for all threads, and weights are drawn when they are first read.
-    static DRAWING: Mutex<()> = Mutex::new(());
-    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
-    let device = Device::default().autodiff();
-    device.seed(run.training.seed);
-    let network = run.architecture.init(&device)?;
-    let adam = with_network!(&network, model => Adam::new(weights::parameters(model)));
-    Ok((network, adam, Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 }))
-}
-
-fn check(training: &Training) -> Result<()> {
-    if !(1..=64).contains(&training.shards) {
-        return Err(Error::option("shards", training.shards, "from 1 to 64"));
-    }
-    if training.steps == 0 || training.validate_every == 0 {
-        return Err(Error::option("steps", training.steps, "at least 1, as between validations"));
-    }
-    if !(training.adam.rate.is_finite() && training.adam.rate > 0.0) {
-        return Err(Error::option("rate", training.adam.rate, "a positive number"));
-    }
-    if !(0.0..1.0).contains(&training.smoothing) {
-        return Err(Error::option("smoothing", training.smoothing, "a share in [0, 1)"));
-    }
-    Ok(augment::check(training.augment)?)
-}
-
-/// Fails unless both parts have a pair that is short enough.
-fn check_lengths(data: &Path, training: &Training, [train, dev]: [&Encoded; 2]) -> Result<()> {
-    let batching = batching(training);
-    for (part, pairs) in [("training", train), ("development", dev)] {
-        if batching.in_order(&pairs.lengths)?.batches.is_empty() {
-            let problem = format!("no {part} pair has at most {} tokens on both sides", training.max_length);
-            return Err(Error::Content { path: data.to_owned(), problem });
-        }
+        return Err(Error::Content { path: data.to_owned(), problem });
     }
     Ok(())
 }
 
-fn batching(training: &Training) -> Batching {
-    Batching { max_tokens: training.max_tokens, max_length: training.max_length, ..Batching::default() }
+/// A network with the weights that a run of this seed begins with.
+fn beginning<M>(
+    seed: u64,
+    init: impl FnOnce(&Device) -> Result<M>,
+    adam: impl FnOnce(&M) -> Adam,
+) -> Result<(M, Adam)> {
+    // The device has one stream of random numbers for all threads, and weights are drawn when they are first read.
+    static DRAWING: Mutex<()> = Mutex::new(());
+    let _alone = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::default().autodiff();
+    device.seed(seed);
+    let model = init(&device)?;
+    let adam = adam(&model);
+    Ok((model, adam))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the state of a run, taken apart once")]
-fn go_on(
-    out: &Path,
-    run: &Run,
-    tokenizer: &Tokenizer,
-    network: Network,
-    pairs: Vec<Pair>,
-    data: [Encoded; 2],
-    adam: Adam,
-    position: Position,
-    stop: &AtomicBool,
-    observe: &mut dyn FnMut(Event),
-) -> Result<Outcome> {
-    let [train, dev] = data;
-    let batching = batching(&run.training);
-    let metrics = truncated_metrics(&out.join("metrics.jsonl"), position.step)?;
-    let mut session =
-        Session { out, run, tokenizer, batching, pairs, train, dev, shards: Shards::new(run.training.shards)? };
-    with_network!(network, model => session.train(&model, adam, position, metrics, stop, observe))
+const START: Position = Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 };
+
+/// The last checkpoint of a run, or its beginning: interrupted before the first one, it goes on from the start, to the same
+/// bits. `fits` says what is wrong with a checkpoint's weights.
+fn last(out: &Path, begun: Adam, fits: impl FnOnce(&Adam) -> Result<(), String>) -> Result<(Adam, Position)> {
+    let file = out.join(checkpoint::FILE);
+    if !file.exists() {
+        return Ok((begun, START));
+    }
+    let (adam, position) = checkpoint::load(&file)?;
+    fits(&adam).map_err(|problem| Error::Content { path: file, problem })?;
+    Ok((adam, position))
 }
 
 /// What does not change while a run goes on.
 struct Session<'a> {
     out: &'a Path,
-    run: &'a Run,
-    tokenizer: &'a Tokenizer,
-    batching: Batching,
-    pairs: Vec<Pair>,
-    /// The tokens of the pairs, and of an epoch's extra pairs.
-    train: Encoded,
-    dev: Encoded,
+    pace: Pace,
     shards: Shards,
 }
 
-impl Session<'_> {
-    fn train<M: Translator + 'static>(
-        &mut self,
+impl<'a> Session<'a> {
+    fn new(out: &'a Path, pace: Pace) -> Result<Self> {
+        Ok(Session { out, pace, shards: Shards::new(pace.shards)? })
+    }
+
+    fn train<M: Module + Sync + 'static>(
+        &self,
+        recipe: &mut impl Recipe<M>,
         prototype: &M,
         mut adam: Adam,
         mut position: Position,
-        mut metrics: Vec<Metric>,
         stop: &AtomicBool,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Outcome> {
-        let Training { steps, validate_every, seed, .. } = self.run.training;
-        let mut epoch = self.epoch(position.epoch)?;
+        let mut metrics = truncated_metrics(&self.out.join("metrics.jsonl"), position.step)?;
+        let Pace { steps, validate_every, seed, .. } = self.pace;
         let parameters = prototype.num_params();
-        let (extra, left_out) = (self.train.extra, epoch.left_out);
-        let pairs = self.train.lengths.len() - extra;
-        observe(Event::Started { parameters, pairs, extra, left_out, step: position.step, steps });
+        observe(Event::Started { parameters, amount: recipe.amount(), step: position.step, steps });
         let before = position.seconds;
         let began = Instant::now();
         let mut interrupted = false;
         while position.step < steps {
-            if position.batch >= epoch.batches.len() {
-                position.epoch += 1;
-                position.batch = 0;
-                epoch = self.epoch(position.epoch)?;
-            }
+            let batch = recipe.batch(&mut position)?;
             let step = position.step + 1;
-            let batch = &epoch.batches[position.batch];
-            let tokens: usize = batch.iter().map(|&index| self.train.lengths[index].target + 1).sum();
+            let tokens = recipe.tokens(&batch);
             let stepped = Instant::now();
             let weights = adam.weights();
-            let (sources, targets) = self.train.pick(batch);
-            let smoothing = self.run.training.smoothing;
             let drops = mix(seed ^ mix(step));
-            let (loss, gradients) = self.shards.gradients(prototype, &weights, &sources, &targets, smoothing, drops)?;
+            let (loss, gradients) =
+                self.shards.gradients(prototype, &weights, tokens, drops, |model, part, mode| {
+                    recipe.loss(model, &batch, part, mode)
+                })?;
             if !loss.is_finite() {
                 return Err(Error::Diverged { step, loss });
             }
-            let norm = adam.step(&gradients, &self.run.training.adam, steps);
+            let norm = adam.step(&gradients, &self.pace.adam, steps);
             let speed = tokens as f64 / stepped.elapsed().as_secs_f64();
             position.step = step;
             position.batch += 1;
-            let rate = self.run.training.adam.rate_at(step, steps);
+            let rate = self.pace.adam.rate_at(step, steps);
             metrics.push(Metric::Train { step, epoch: position.epoch, loss, rate, norm, tokens, speed });
             observe(Event::Stepped { step, steps, loss, speed });
 
@@ -390,7 +314,7 @@ impl Session<'_> {
                 position.seconds = before + began.elapsed().as_secs_f64();
                 // Also when interrupted: the run that goes on from here does not come back to this step.
                 if due {
-                    self.validate(prototype, &adam, &mut position, &mut metrics, observe)?;
+                    self.validate(recipe, prototype, &adam, &mut position, &mut metrics, observe)?;
                 }
                 self.save(&adam, &position, &metrics)?;
             }
@@ -401,15 +325,10 @@ impl Session<'_> {
         Ok(Outcome { step: position.step, best: position.best, interrupted, seconds: position.seconds })
     }
 
-    /// The batches of an epoch, with extra pairs of its own.
-    fn epoch(&mut self, epoch: u64) -> Result<Epoch> {
-        self.train.augment(&self.pairs, self.tokenizer, &self.run.training, epoch)?;
-        Ok(self.batching.epoch(&self.train.lengths, self.run.training.seed, epoch)?)
-    }
-
     /// Measures the averaged weights, and writes the model when they are the best so far.
-    fn validate<M: Translator + 'static>(
+    fn validate<M: Module + Sync + 'static>(
         &self,
+        recipe: &impl Recipe<M>,
         prototype: &M,
         adam: &Adam,
         position: &mut Position,
@@ -417,33 +336,17 @@ impl Session<'_> {
         observe: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let averaged = weights::assign(prototype.valid(), adam.averages()).expect("the optimiser holds this model");
-        let loss = self.dev_loss(&averaged)?;
-        let step = position.step;
+        let sums = self.shards.all(|shard, shards| recipe.dev_loss(&averaged, Part { shard, shards }))?;
+        let (loss, tokens) = sums.into_iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        let (loss, step) = (loss / tokens as f64, position.step);
         metrics.push(Metric::Dev { step, loss });
         let best = position.best.is_none_or(|(lowest, _)| loss < lowest);
         if best {
             position.best = Some((loss, step));
-            interpreter::write_model(self.out, &averaged, &self.run.architecture, self.tokenizer)?;
+            recipe.write(self.out, &averaged)?;
         }
         observe(Event::Validated { step, loss, best });
         Ok(())
-    }
-
-    /// Nats a target token on the development pairs.
-    fn dev_loss<M: Translator>(&self, model: &M) -> Result<f64> {
-        let batches = self.batching.in_order(&self.dev.lengths)?.batches;
-        let sums = self.shards.all(|shard, shards| {
-            let (mut loss, mut tokens) = (0.0, 0);
-            for batch in batches.iter().skip(shard).step_by(shards) {
-                let (sources, targets) = self.dev.pick(batch);
-                let (sum, count) = model.loss(&sources, &targets, 0.0, Mode::Evaluate)?;
-                loss += f64::from(sum.into_scalar::<f32>());
-                tokens += count;
-            }
-            Ok((loss, tokens))
-        })?;
-        let (loss, tokens) = sums.into_iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
-        Ok(loss / tokens as f64)
     }
 
     fn save(&self, adam: &Adam, position: &Position, metrics: &[Metric]) -> Result<()> {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use regard_recipes::checkpoint;
 use regard_recipes::presets::Preset;
-use regard_recipes::train::{Changes, Event, Metric, Outcome, Run, resume, start};
+use regard_recipes::train::pairs::{resume, start};
+use regard_recipes::train::{Changes, Event, Metric, Outcome, Run};
 
 const STEPS: u64 = 6;
 
@@ -119,7 +120,7 @@ fn extra_pairs_may_change_when_a_run_goes_on() {
         let stop = AtomicBool::new(false);
         let mut counts = None;
         let outcome = resume(out, Changes { augment, ..Changes::default() }, &stop, &mut |event| match event {
-            Event::Started { pairs, extra, .. } => counts = Some((pairs, extra)),
+            Event::Started { amount, .. } => counts = Some((amount.examples, amount.extra)),
             Event::Stepped { step, .. } => stop.store(Some(step) == last, Ordering::Relaxed),
             Event::Validated { .. } => (),
         });

@@ -26,23 +26,24 @@ impl Oracle {
         Oracle(std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
-    /// Every tensor of f32, linear weights turned from torch's `[out, in]` to burn's `[in, out]`.
-    pub fn tensors(&self) -> Tensors {
+    /// Every tensor of f32.
+    pub fn tensors_as_stored(&self) -> Tensors {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         let floats = file.tensors().into_iter().filter(|(_, view)| view.dtype() == Dtype::F32);
-        floats
-            .map(|(name, view)| {
-                let numbers: Vec<f32> =
-                    view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-                match *view.shape() {
-                    [out, from] if name.ends_with(".weight") => {
-                        let turned = (0..from * out).map(|at| numbers[at % out * from + at / out]).collect();
-                        (name, (vec![from, out], turned))
-                    }
-                    _ => (name, (view.shape().to_vec(), numbers)),
-                }
-            })
-            .collect()
+        let numbers = |data: &[u8]| data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        floats.map(|(name, view)| (name, (view.shape().to_vec(), numbers(view.data())))).collect()
+    }
+
+    /// Every tensor of f32, linear weights turned from torch's `[out, in]` to burn's `[in, out]`.
+    pub fn tensors(&self) -> Tensors {
+        let turn = |(name, (shape, numbers)): (String, (Vec<usize>, Vec<f32>))| match shape[..] {
+            [out, from] if name.ends_with(".weight") => {
+                let turned = (0..from * out).map(|at| numbers[at % out * from + at / out]).collect();
+                (name, (vec![from, out], turned))
+            }
+            _ => (name, (shape, numbers)),
+        };
+        self.tensors_as_stored().into_iter().map(turn).collect()
     }
 
     /// The rows of a rectangle of ids.

@@ -1,0 +1,82 @@
+//! A progress bar around a training, and what is said at its end.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use regard_recipes::train::{Event, Outcome};
+
+use crate::Result;
+
+pub struct Progress {
+    bar: ProgressBar,
+    /// What there are so many of to learn from.
+    examples: &'static str,
+    loss: Option<f64>,
+    speed: Option<f64>,
+}
+
+impl Progress {
+    pub fn new(examples: &'static str) -> Result<Self> {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {msg}, {eta} left")?;
+        Ok(Progress { bar: ProgressBar::new(0).with_style(style), examples, loss: None, speed: None })
+    }
+
+    pub fn show(&mut self, event: Event) {
+        let bar = &self.bar;
+        match event {
+            Event::Started { parameters, amount, step, steps } => {
+                bar.set_length(steps);
+                bar.set_position(step);
+                bar.reset_eta();
+                let (count, examples) = (amount.examples, self.examples);
+                let extra =
+                    if amount.extra > 0 { format!(" and {} made of them", amount.extra) } else { String::new() };
+                let long = if amount.left_out > 0 { format!(" ({} too long)", amount.left_out) } else { String::new() };
+                bar.println(format!("{parameters} parameters, {count} {examples}{extra}{long}, from step {step}"));
+                bar.enable_steady_tick(Duration::from_secs(1));
+            }
+            Event::Stepped { step, loss, speed, .. } => {
+                let (loss, speed) = (smooth(&mut self.loss, loss.into()), smooth(&mut self.speed, speed));
+                bar.set_message(format!("loss {loss:.3}, {speed:.0} tokens/s"));
+                bar.set_position(step);
+            }
+            Event::Validated { step, loss, best } => {
+                let kept = if best { ", the best so far: model written" } else { "" };
+                let line = format!("step {step}: development loss {loss:.4} nats a token{kept}");
+                // A bar that is not shown prints nothing; a log wants its lines.
+                if bar.is_hidden() {
+                    // A log that can no longer be written is no reason to stop.
+                    let _ = writeln!(io::stdout(), "{line}");
+                } else {
+                    bar.println(line);
+                }
+            }
+        }
+    }
+
+    /// Says how `regard train TASK` ended.
+    pub fn end(self, task: &str, out: &Path, outcome: Outcome) -> Result {
+        self.bar.finish_and_clear();
+        let Outcome { step, best, interrupted, seconds } = outcome;
+        let out = out.display();
+        let mut log = io::stdout().lock();
+        let time = HumanDuration(Duration::from_secs_f64(seconds));
+        if interrupted {
+            writeln!(log, "stopped at step {step} after {time}; go on with: regard train {task} --out {out} --resume")?;
+        } else {
+            writeln!(log, "{step} steps in {time}")?;
+        }
+        if let Some((loss, at)) = best {
+            writeln!(log, "best development loss {loss:.4} at step {at}; model in {out}")?;
+        }
+        Ok(log.flush()?)
+    }
+}
+
+fn smooth(mean: &mut Option<f64>, value: f64) -> f64 {
+    let next = mean.map_or(value, |mean| 0.98 * mean + 0.02 * value);
+    *mean = Some(next);
+    next
+}

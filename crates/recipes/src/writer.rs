@@ -1,0 +1,152 @@
+//! A trained language model: it goes on with a text, and shows what it looked at.
+//!
+//! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `characters.txt` (the
+//! vocabulary: each character once, in the order of the code points).
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use regard::Mode;
+use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
+use regard_models::weights::{self, Precision};
+use regard_models::{Continuation, Gpt, GptConfig, Padded, Sampling};
+use serde::{Deserialize, Serialize};
+
+use crate::data::characters::Characters;
+use crate::error::{Error, Result};
+use crate::interpreter::{CONFIG, WEIGHTS, read_json, write_json};
+
+/// The vocabulary's file in a model's folder.
+pub const CHARACTERS: &str = "characters.txt";
+
+/// No vocabulary of characters is as large; one that claims to be is not read.
+const LARGEST_TEXT: u64 = 8 << 20;
+
+/// A language model's configuration, as `config.json` keeps it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "lowercase")]
+pub enum LanguageModel {
+    /// GPT-2's.
+    Gpt(GptConfig),
+}
+
+/// A language model with its vocabulary.
+#[derive(Debug)]
+pub struct Writer {
+    model: Gpt,
+    characters: Characters,
+    name: String,
+}
+
+impl Writer {
+    /// Reads a model's folder.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or does not fit the others.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let LanguageModel::Gpt(config) = read_json(&folder.join(CONFIG))?;
+        let path = folder.join(CHARACTERS);
+        let file = |source| Error::File { action: "read", path: path.clone(), source };
+        let size = std::fs::metadata(&path).map_err(file)?.len();
+        if size > LARGEST_TEXT {
+            let problem = format!("{size} bytes, expected a vocabulary of at most {LARGEST_TEXT}");
+            return Err(Error::Content { path, problem });
+        }
+        let text = std::fs::read_to_string(&path).map_err(file)?;
+        let characters = Characters::from_text(&text)
+            .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
+        let path = folder.join(WEIGHTS);
+        let bytes =
+            std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+        let content = |problem: String| Error::Content { path: path.clone(), problem };
+        if config.vocabulary != characters.count() {
+            let (model, known) = (config.vocabulary, characters.count());
+            return Err(content(format!("the model has {model} tokens, its vocabulary {known}")));
+        }
+        check_against(&config, bytes.len()).map_err(content)?;
+        let model = weights::from_bytes(config.init(&Device::default())?, &bytes, &path)?;
+        let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
+        Ok(Writer { model, characters, name })
+    }
+
+    /// The most characters that it looks at.
+    pub fn context(&self) -> usize {
+        self.model.config().context
+    }
+
+    /// The characters that follow `prompt`, without end; of a longer prompt it sees the last [`Self::context`].
+    ///
+    /// # Errors
+    /// When the prompt is empty or has an unknown character, or the options make no sense.
+    pub fn continuation(&self, prompt: &str, how: Sampling) -> Result<impl Iterator<Item = Result<char>> + '_> {
+        let ids = self.characters.encode(prompt)?;
+        let tokens = Continuation::new(&self.model, &ids, how)?;
+        Ok(tokens.map(|token| Ok(self.characters.character(token?))))
+    }
+
+    /// What every layer and head looked at while reading the end of `text`, as much as fits the context. Rows are the
+    /// characters read.
+    ///
+    /// # Errors
+    /// When the text is empty or has an unknown character, or the weights cannot be recomputed.
+    pub fn trace(&self, text: &str) -> Result<Trace> {
+        let ids = self.characters.encode(text)?;
+        let ids = &ids[ids.len().saturating_sub(self.context())..];
+        let mut sights = Vec::new();
+        let padded = Padded::new(&[ids], 0, self.characters.count())?;
+        self.model.states(&padded, Mode::Evaluate, Some(&mut sights))?;
+        let shown = |&id: &u32| match self.characters.character(id) {
+            ' ' => "␣".to_owned(),
+            '\n' => "⏎".to_owned(),
+            other => other.to_string(),
+        };
+        let mut trace =
+            Trace::new(ids.iter().map(|&id| self.characters.character(id)).collect::<String>(), self.name.clone());
+        let axis = trace.add_axis("text", ids.iter().map(shown).collect());
+        for sight in sights {
+            let weights = sight.weights()?;
+            let [_, heads, _, _] = weights.dims();
+            let weights = weights.into_data().try_into_vec().expect("weights are f32");
+            trace.add_site(TraceSite {
+                name: sight.site.name().into(),
+                layer: sight.layer,
+                queries: axis,
+                keys: axis,
+                heads,
+                evidence: Evidence::Weights(weights),
+            })?;
+        }
+        Ok(trace)
+    }
+}
+
+/// Whether weights of so many bytes can be this network's: a configuration may claim any size, and memory is taken for it
+/// only when the weights are there to back it.
+fn check_against(config: &GptConfig, bytes: usize) -> std::result::Result<(), String> {
+    let width = config.width;
+    let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
+    let layer = width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
+    // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
+    let layers = config.layers.saturating_mul(layer.saturating_add(300));
+    let least = tables.saturating_add(layers).saturating_mul(2);
+    if least > bytes {
+        return Err(format!("{bytes} bytes of weights, the configuration needs at least {least}"));
+    }
+    Ok(())
+}
+
+/// Writes a model's folder, weights as f16, each file whole or not at all.
+pub(crate) fn write_model(
+    folder: &Path,
+    model: &Gpt,
+    architecture: &LanguageModel,
+    characters: &Characters,
+) -> Result<()> {
+    let metadata = [("format".to_owned(), "regard".to_owned())].into();
+    let path = folder.join(WEIGHTS);
+    let bytes = weights::to_bytes(model, Precision::F16, metadata)
+        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
+    write_atomically(&path, &bytes)?;
+    write_json(&folder.join(CONFIG), architecture)?;
+    Ok(write_atomically(folder.join(CHARACTERS), characters.to_text().as_bytes())?)
+}
