@@ -10,7 +10,7 @@ parameter, `CASE.gradient.NAME`, which is d Σ(output ∘ cotangent) / d NAME. H
 
     linear          q, k, v; torch in 64 bits, features elu + 1, for want of a package without CUDA. `linear_causal` alike.
     performer       q, k, v, directions [feature, width]; FastAttention with its own random directions. `performer_causal`
-                    by causal_linear_attention_noncuda.
+                    by causal_linear_attention_noncuda without its epsilon, which features above 0 do not need.
     linformer       q, k, v, key and value [length, rank]: what is between to_q, to_k, to_v and to_out.
     nystrom         q, k, v, filter [head, 1, filter, 1]: what is between to_qkv and to_out. One head and batch at a time,
                     since the package takes one norm over all of them to begin its iteration with.
@@ -79,7 +79,7 @@ def favor():
         directions = module.projection_matrix
         if causal:
             q, k = (performer.softmax_kernel(inputs[x], projection_matrix=directions, is_query=x == "q") for x in "qk")
-            output = performer.causal_linear_attention_noncuda(q, k, inputs["v"], chunk_size=4)
+            output = performer.causal_linear_attention_noncuda(q, k, inputs["v"], chunk_size=4, eps=0.0)
         else:
             output = module(*inputs.values())
         ARRAYS[f"{name}.directions"] = directions
