@@ -202,7 +202,7 @@ impl Case {
             13 => {
                 let block = (2..=keys).find(|&side| keys % side == 0).unwrap_or(1);
                 let bird = BigBird::new(3).block(block).unwrap().window(1).global(1).random(2);
-                let seen = bird_by_definition(block, keys / block, offset);
+                let seen = bird([block, 1, 1, 2], 3, keys, offset);
                 (attention.mask(bird), Box::new(seen))
             }
             _ => {
@@ -314,32 +314,6 @@ impl Case {
             along("bias", &gradients.biases[i], &move |inputs| &mut inputs.biases[i]);
         }
     }
-}
-
-/// Who sees whom by window, global and random blocks: two of those that are neither, drawn by Floyd's algorithm.
-fn bird_by_definition(block: usize, blocks: usize, offset: isize) -> impl Fn(Pair) -> bool {
-    let drawn = move |head: usize, query: isize| -> Vec<usize> {
-        let others: Vec<usize> = (0..blocks).filter(|&key| key >= 1 && query.abs_diff(key as isize) > 1).collect();
-        let seed = scramble(scramble(3 ^ scramble(head as u64)) ^ query as u64);
-        let mut numbers: Vec<usize> = Vec::new();
-        for last in others.len().saturating_sub(2)..others.len() {
-            let number = (scramble(seed ^ scramble(last as u64)) % (last as u64 + 1)) as usize;
-            numbers.push(if numbers.contains(&number) { last } else { number });
-        }
-        numbers.into_iter().map(|number| others[number]).collect()
-    };
-    move |[_, h, i, j]| {
-        let (query, key) = ((i as isize + offset).div_euclid(block as isize), j / block);
-        query == 0 || key == 0 || query.abs_diff(key as isize) <= 1 || drawn(h, query).contains(&key)
-    }
-}
-
-/// The finaliser of SplitMix64.
-fn scramble(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 fn shape(index: usize) -> Shape {

@@ -32,6 +32,7 @@ pub fn run(case: &Case, answer: &Answer, grad: &[f64]) -> Gradients {
         let (b, h, i) = (row / s.queries / s.heads, row / s.queries % s.heads, row % s.queries);
         let unit = b * s.key_heads + h / s.group();
         let weights = &answer.weights[row * s.keys..][..s.keys];
+        let soft = answer.soft.get(row * s.keys..(row + 1) * s.keys).unwrap_or(weights);
         let grad = &grad[row * s.value_width..][..s.value_width];
         for (j, d_weight) in d_weights.iter_mut().enumerate() {
             let kept = (oracle.keep)([b, h, i, j]);
@@ -44,7 +45,7 @@ pub fn run(case: &Case, answer: &Answer, grad: &[f64]) -> Gradients {
             *d_weight = sum * kept;
         }
         // From here on, the gradient of the scores.
-        let d_sink = normalize(oracle.normalize, weights, &mut d_weights);
+        let d_sink = normalize(oracle.normalize, weights, soft, &mut d_weights);
         if let (Some(to), Some(&sink)) = (gradients.sink.get_mut(h), inputs.sink.get(h)) {
             *to -= (sink - answer.lse[row]).exp() * d_sink;
         }
@@ -65,7 +66,7 @@ pub fn run(case: &Case, answer: &Answer, grad: &[f64]) -> Gradients {
 }
 
 /// Makes the gradient of weights that of scores; returns Σ weight · gradient.
-fn normalize(normalize: Normalize, weights: &[f64], grad: &mut [f64]) -> f64 {
+fn normalize(normalize: Normalize, weights: &[f64], soft: &[f64], grad: &mut [f64]) -> f64 {
     let inner: f64 = weights.iter().zip(&*grad).map(|(a, g)| a * g).sum();
     // The mean of the gradient under the derivative of the weights.
     let mean = |derivative: &dyn Fn(f64) -> f64, grad: &[f64]| {
@@ -83,6 +84,19 @@ fn normalize(normalize: Normalize, weights: &[f64], grad: &mut [f64]) -> f64 {
         Normalize::Sparsemax => {
             let mean = mean(&seen, grad);
             grad.iter_mut().zip(weights).for_each(|(g, &a)| *g = seen(a) * (*g - mean));
+        }
+        Normalize::Hard | Normalize::Gumbel { .. } => {
+            let temperature = if let Normalize::Gumbel { temperature, .. } = normalize { temperature } else { 1.0 };
+            let inner: f64 = soft.iter().zip(&*grad).map(|(a, g)| a * g).sum();
+            grad.iter_mut().zip(soft).for_each(|(g, a)| *g = a * (*g - inner) / temperature);
+        }
+        Normalize::Sampled(_) => {
+            grad.iter_mut().zip(weights).zip(soft).for_each(|((g, a), p)| *g = inner * (a - p));
+        }
+        Normalize::Entmax(alpha) => {
+            let slope = |a: f64| if a > 0.0 { a.powf(2.0 - alpha) } else { 0.0 };
+            let mean = mean(&slope, grad);
+            grad.iter_mut().zip(weights).for_each(|(g, &a)| *g = slope(a) * (*g - mean));
         }
         Normalize::Entmax15 => {
             let mean = mean(&f64::sqrt, grad);

@@ -64,6 +64,7 @@ impl Case {
             mask: Box::new(|_| true),
             normalize: Normalize::Softmax { temperature: 1.0 },
             keep: Box::new(|_| 1.0),
+            base: None,
         };
         let (mut attention, mut backs) = (score.attention, vec![]);
         if !u.ratio(1, 4)? {

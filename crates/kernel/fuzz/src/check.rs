@@ -1,5 +1,6 @@
 //! What must hold of a problem.
 
+use regard_kernel::normalize::gumbel;
 use regard_kernel::probe::{Entropy, Pyramid, Received, TopKeys, Weights};
 use regard_kernel::{Gradients, KeyValueCache, Output, PagedCache, Precision, View};
 
@@ -215,9 +216,13 @@ impl Bounds {
             }
             Kind::Bilinear => (parameter * root * root * q * k, parameter * root * q.max(k)),
             Kind::Additive => (parameter * root * root, parameter),
+            // Lengths, which nearly cancel where the distance is small.
+            Kind::Distance => (8.0 * root * (q * q + k * k), 4.0 * (q + k)),
         };
         let temperature = match case.oracle.normalize {
-            Normalize::Softmax { temperature } => temperature.min(1.0),
+            Normalize::Softmax { temperature } | Normalize::Gumbel { temperature, .. } => temperature.min(1.0),
+            // High powers of numbers that are known to so many digits.
+            Normalize::Entmax(alpha) => (alpha - 1.0) / 4.0,
             _ => 1.0,
         };
         let biases: f64 = case.oracle.biases.len() as f64 * (2.0 + (s.keys + s.queries) as f64);
@@ -227,6 +232,9 @@ impl Bounds {
         let softness = |a: f64| match case.oracle.normalize {
             Normalize::Sparsemax => f64::from(a > 0.0),
             Normalize::Entmax15 => a.sqrt(),
+            Normalize::Entmax(alpha) if a > 0.0 => a.powf(2.0 - alpha),
+            // What stands in for a choice may have weight anywhere.
+            Normalize::Hard | Normalize::Gumbel { hard: true, .. } | Normalize::Sampled(_) => 1.0,
             _ => a,
         };
         let keep = most_kept(case);
@@ -300,7 +308,12 @@ fn most_finite(x: &[f64]) -> f64 {
 /// Whether it is decided which keys count, and whether none of them is about to.
 fn decided(case: &Case, rounding: f64) -> (bool, bool) {
     let (oracle, s) = (&case.oracle, case.oracle.shape);
-    if !matches!(oracle.normalize, Normalize::TopK(_) | Normalize::Sparsemax) {
+    let choice = match oracle.normalize {
+        Normalize::Hard => Some(None),
+        Normalize::Gumbel { seed, hard: true, .. } | Normalize::Sampled(seed) => Some(Some(seed)),
+        _ => None,
+    };
+    if choice.is_none() && !matches!(oracle.normalize, Normalize::TopK(_) | Normalize::Sparsemax) {
         return (true, true);
     }
     let (mut decided, mut smooth) = (true, true);
@@ -318,7 +331,13 @@ fn decided(case: &Case, rounding: f64) -> (bool, bool) {
                 biases.fold(score, |score, (bias, parameters)| bias(pair, score, parameters))
             })
             .collect();
-        if let Normalize::TopK(k) = oracle.normalize {
+        if let Some(seed) = choice {
+            let seen = (0..s.keys).filter(|&j| (oracle.mask)([b, h, i, j]));
+            let noise = seen.map(|j| seed.map_or(0.0, |seed| f64::from(gumbel(seed, b, h, i, j))));
+            scores.iter_mut().zip(noise).for_each(|(score, noise)| *score += noise);
+            scores.sort_by(|a, b| b.total_cmp(a));
+            decided &= scores.len() < 2 || scores[0] - scores[1] > 4.0 * rounding + 1e-5;
+        } else if let Normalize::TopK(k) = oracle.normalize {
             scores.sort_by(|a, b| b.total_cmp(a));
             decided &= k >= scores.len() || scores[k - 1] - scores[k] > 4.0 * rounding;
         } else {

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use arbitrary::{Result, Unstructured};
 use regard_kernel::{
-    Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, Shape, SharedMask,
-    Window,
+    BigBird, Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, Shape,
+    SharedMask, Window,
 };
 
-use crate::oracle::{Pair, numbers};
+use crate::oracle::{Pair, bird, numbers};
 
 /// Whether a pair is visible.
 pub type Sees = Rc<dyn Fn(Pair) -> bool>;
@@ -38,7 +38,7 @@ fn one(u: &mut Unstructured, shape: &Shape) -> Result<(Box<dyn Mask>, Sees)> {
     let offset = if top_left { 0 } else { keys as isize - queries as isize };
     // How far a key is before its query.
     let behind = move |[_, _, i, j]: Pair| i as isize + offset - j as isize;
-    Ok(match u.int_in_range(0..=10)? {
+    Ok(match u.int_in_range(0..=11)? {
         0 => (Box::new(Causal::new(corner)), Rc::new(move |pair| behind(pair) >= 0)),
         kind @ 1..=2 => {
             let [past, future] = [limit(u, keys)?, limit(u, keys)?];
@@ -98,6 +98,15 @@ fn one(u: &mut Unstructured, shape: &Shape) -> Result<(Box<dyn Mask>, Sees)> {
             let seen = booleans(u, layout.iter().product())?;
             let mask = Blocks::from_layout(&seen, shape, side).expect("a boolean for every block");
             (Box::new(mask), Rc::new(move |[b, h, i, j]| seen[index(layout, [b, h, i / side, j / side])]))
+        }
+        11 if keys > 0 => {
+            let sides: Vec<usize> = (1..=keys).filter(|side| keys.is_multiple_of(*side)).collect();
+            let block = *u.choose(&sides)?;
+            let [window, global, random] = [u.int_in_range(0..=2)?, u.int_in_range(0..=2)?, u.int_in_range(0..=3)?];
+            let seed = u64::from(u.arbitrary::<u8>()?);
+            let mask = BigBird::new(seed).block(block).expect("positions").corner(corner);
+            let mask = mask.window(window).global(global).random(random);
+            (Box::new(mask), Rc::new(bird([block, window, global, random], seed, keys, offset)))
         }
         _ => {
             let batches = if u.arbitrary()? { batch } else { 1 };

@@ -1,7 +1,7 @@
 //! Scores, what they are by definition, and their derivatives.
 
 use arbitrary::{Result, Unstructured};
-use regard_kernel::{Additive, Attention, Bilinear, Cosine, Dot, ScaledDot, Shape};
+use regard_kernel::{Additive, Attention, Bilinear, Cosine, Distance, Dot, ScaledDot, Shape};
 
 use crate::oracle::{ScoreFn, dot, numbers, wide};
 
@@ -12,6 +12,7 @@ pub enum Kind {
     Cosine,
     Bilinear,
     Additive,
+    Distance,
 }
 
 pub struct Score {
@@ -23,7 +24,7 @@ pub struct Score {
 
 impl Score {
     pub fn new(u: &mut Unstructured, shape: &Shape) -> Result<Self> {
-        let (choice, shared, seed) = (u.int_in_range(0..=9)?, u.arbitrary::<bool>()?, u64::from(u.arbitrary::<u8>()?));
+        let (choice, shared, seed) = (u.int_in_range(0..=10)?, u.arbitrary::<bool>()?, u64::from(u.arbitrary::<u8>()?));
         let (width, heads) = (shape.query_width, if shared { 1 } else { shape.heads });
         let factor = 1.0 / (width.max(1) as f64).sqrt();
         let dot_of = |attention, factor| Self { kind: Kind::Dot, attention, value: scaled, parameters: vec![factor] };
@@ -47,6 +48,10 @@ impl Score {
                 let attention = Attention::new(Additive::new(v.clone(), width));
                 Self { kind: Kind::Additive, attention, value: additive, parameters: wide(&v) }
             }
+            10 => {
+                let attention = Attention::new(Distance::default());
+                Self { kind: Kind::Distance, attention, value: distance, parameters: vec![] }
+            }
             _ => dot_of(Attention::default(), factor),
         })
     }
@@ -69,6 +74,11 @@ fn cosine(head: usize, q: &[f64], k: &[f64], tau: &[f64]) -> f64 {
 fn bilinear(head: usize, q: &[f64], k: &[f64], w: &[f64]) -> f64 {
     let w = &w[start(head, q.len() * k.len(), w.len())..];
     q.iter().zip(w.chunks(k.len())).map(|(q, w)| q * dot(w, k)).sum()
+}
+
+fn distance(_: usize, q: &[f64], k: &[f64], _: &[f64]) -> f64 {
+    let squares: f64 = q.iter().zip(k).map(|(q, k)| (q - k).powi(2)).sum();
+    -squares / (q.len().max(1) as f64).sqrt()
 }
 
 fn additive(head: usize, q: &[f64], k: &[f64], v: &[f64]) -> f64 {
@@ -115,6 +125,13 @@ pub fn derive(
                 *d_q += grad * dot(&parameters[row.clone()], k);
                 add(d_k, grad * q, &parameters[row.clone()]);
                 add(&mut d_parameters[row], grad * q, k);
+            }
+        }
+        Kind::Distance => {
+            let factor = 2.0 * grad / (q.len().max(1) as f64).sqrt();
+            for f in 0..q.len() {
+                d_q[f] += factor * (k[f] - q[f]);
+                d_k[f] += factor * (q[f] - k[f]);
             }
         }
         Kind::Additive => {

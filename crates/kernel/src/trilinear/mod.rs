@@ -69,10 +69,10 @@ impl Trilinear {
     ///
     /// # fn main() -> regard_kernel::Result<()> {
     /// let zeros = View::new(&[0.0; 2], [1, 1, 2, 1])?;
-    /// let side = |values| Ok(Side { keys: zeros, values: View::new(values, [1, 1, 2, 1])? });
-    /// let (first, second): (_, regard_kernel::Result<_>) = (side(&[1.0, 3.0])?, side(&[5.0, 7.0]));
+    /// let first = Side { keys: zeros, values: View::new(&[1.0, 3.0], [1, 1, 2, 1])? };
+    /// let second = Side { keys: zeros, values: View::new(&[5.0, 7.0], [1, 1, 2, 1])? };
     /// // Equal scores: the mean of all products of two values that are seen.
-    /// let output = Trilinear::default().forward(&zeros, &first, &second?)?;
+    /// let output = Trilinear::default().forward(&zeros, &first, &second)?;
     /// assert_eq!(output.context, [5.0, 12.0]);
     /// # Ok(())
     /// # }

@@ -111,18 +111,24 @@ impl Normalize {
         }
     }
 
-    /// What stands in for the weights of a choice where gradients are taken.
-    fn soft(self, place: [usize; 3], scores: &[Option<f64>], weights: &[f64]) -> Option<Vec<f64>> {
+    /// The probabilities behind the weights of a choice.
+    fn soft(self, place: [usize; 3], scores: &[Option<f64>]) -> Option<Vec<f64>> {
         let softmax =
             |temperature, scores: &[Option<f64>]| Self::Softmax { temperature }.row(scores, f64::NEG_INFINITY).0;
         match self {
-            Self::Hard => Some(softmax(1.0, scores)),
+            Self::Hard | Self::Sampled(_) => Some(softmax(1.0, scores)),
             Self::Gumbel { temperature, seed, hard: true } => Some(softmax(temperature, &noisy(seed, place, scores))),
-            Self::Sampled(_) => {
-                let soft = softmax(1.0, scores);
-                Some(soft.iter().zip(weights).map(|(p, &a)| if a > 0.0 { a * p.ln() } else { 0.0 }).collect())
-            }
             _ => None,
+        }
+    }
+
+    /// What a choice's weight is for those who take gradients: the probability moves in its place, or, of a sample, the
+    /// logarithm of the probability of what was drawn.
+    fn moved(self, chosen: f64, soft: f64, base: f64) -> f64 {
+        match self {
+            Self::Sampled(_) if chosen > 0.0 => chosen * (1.0 + (soft / base).ln()),
+            Self::Sampled(_) => 0.0,
+            _ => chosen + soft - base,
         }
     }
 }
@@ -173,7 +179,7 @@ pub struct Answer {
     pub lse: Vec<f64>,
     /// `[batch, head, query, key]`, before dropout.
     pub weights: Vec<f64>,
-    /// What stands in for them where gradients are taken, if the normalizer makes choices.
+    /// The probabilities behind them, if the normalizer makes choices.
     pub soft: Vec<f64>,
 }
 
@@ -200,14 +206,12 @@ impl Oracle {
                         Normalize::Gumbel { .. } | Normalize::Sampled(_) => self.normalize.placed([b, h, i], &scores),
                         normalize => normalize.row(&scores, sink),
                     };
-                    let held = self.base.as_ref().map(|base| {
-                        let row = ((b * heads + h) * queries + i) * keys;
-                        (&base.weights[row..row + keys], base.soft.get(row..row + keys))
-                    });
-                    let chosen = held.map_or(&weights[..], |(weights, _)| weights);
-                    if let Some(soft) = self.normalize.soft([b, h, i], &scores, chosen) {
-                        if let Some((chosen, Some(base))) = held {
-                            weights = chosen.iter().zip(&soft).zip(base).map(|((a, p), base)| a + p - base).collect();
+                    if let Some(soft) = self.normalize.soft([b, h, i], &scores) {
+                        if let Some(base) = &self.base {
+                            for (j, weight) in weights.iter_mut().enumerate() {
+                                let at = ((b * heads + h) * queries + i) * keys + j;
+                                *weight = self.normalize.moved(base.weights[at], soft[j], base.soft[at]);
+                            }
                         }
                         answer.soft.extend(soft);
                     }
@@ -230,6 +234,39 @@ impl Oracle {
     pub fn loss(&self, inputs: &Inputs, grad: &[f64]) -> f64 {
         self.forward(inputs).context.iter().zip(grad).map(|(c, g)| c * g).sum()
     }
+}
+
+/// Who sees whom by window, global and random blocks, drawn by Floyd's algorithm among those that are neither.
+pub fn bird(
+    [block, window, global, random]: [usize; 4],
+    seed: u64,
+    keys: usize,
+    offset: isize,
+) -> impl Fn(Pair) -> bool {
+    let near = move |query: isize, key: usize| query.abs_diff(key as isize) <= window;
+    let drawn = move |head: usize, query: isize| -> Vec<usize> {
+        let others: Vec<usize> = (global..keys / block).filter(|&key| !near(query, key)).collect();
+        let seed = scramble(scramble(seed ^ scramble(head as u64)) ^ query as u64);
+        let mut numbers: Vec<usize> = Vec::new();
+        for last in others.len().saturating_sub(random)..others.len() {
+            let number = (scramble(seed ^ scramble(last as u64)) % (last as u64 + 1)) as usize;
+            numbers.push(if numbers.contains(&number) { last } else { number });
+        }
+        numbers.into_iter().map(|number| others[number]).collect()
+    };
+    move |[_, h, i, j]| {
+        let (query, key) = ((i as isize + offset).div_euclid(block as isize), j / block);
+        let all = key < global || (0..global as isize).contains(&query);
+        all || near(query, key) || drawn(h, query).contains(&key)
+    }
+}
+
+/// The finaliser of SplitMix64.
+fn scramble(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
