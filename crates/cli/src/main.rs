@@ -1,6 +1,7 @@
 //! The `regard` program: attention you can see through, from a terminal.
 
 mod catalogue;
+mod compare;
 mod evaluate;
 mod output;
 mod place;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
+use peak_alloc::PeakAlloc;
 use regard_recipes::presets::Preset;
 
 /// Attention you can see through: translate, train, measure, and look at what a model looked at.
@@ -37,6 +39,8 @@ enum Command {
     Evaluate(EvaluateTask),
     /// Draw a trace: what a model of ours, or one in Python, looked at.
     View(view::View),
+    /// Compare mechanisms with exact attention on this machine: time, memory and error by length.
+    Compare(compare::Compare),
     /// List the mechanisms that exist.
     List(catalogue::List),
     /// Show a mechanism's card.
@@ -59,6 +63,10 @@ enum EvaluateTask {
     G2p(evaluate::Evaluate),
 }
 
+/// Counts what is allocated, for `regard compare` to tell how much memory a mechanism takes.
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
 /// What any command may end with.
 type Result<T = (), E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -70,6 +78,7 @@ fn main() -> ExitCode {
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
         Command::View(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),
     };

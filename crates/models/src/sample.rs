@@ -121,7 +121,7 @@ mod tests {
     fn draws_as_often_as_the_distribution_says() {
         let scores = [1.0f32.ln(), 3.0f32.ln(), 4.0f32.ln(), f32::NEG_INFINITY];
         let count = |how: Sampling| {
-            let mut counts = [0; 4];
+            let mut counts = [0u32; 4];
             for at in 0..800 {
                 counts[pick(&scores, &how, (f64::from(at) + 0.5) / 800.0) as usize] += 1;
             }

@@ -1,6 +1,7 @@
 //! The program as its user meets it: arguments and files in; text, pictures, one clear message and an exit code out.
 
 mod catalogue;
+mod compare;
 mod damaged_models;
 mod evaluate;
 mod lines;

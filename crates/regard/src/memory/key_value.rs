@@ -17,7 +17,7 @@ use crate::attention::Look;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
-use crate::{Linear, LinearConfig};
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {

@@ -19,7 +19,7 @@ use crate::attention::{AdditiveAttention, AdditiveAttentionConfig, GeneralAttent
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::ops;
-use crate::{Linear, LinearConfig};
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {

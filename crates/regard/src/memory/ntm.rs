@@ -18,7 +18,7 @@ use super::{expect, expect_width, positive};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
-use crate::{Linear, LinearConfig};
+use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
 pub(crate) const CARD: Card = Card {
