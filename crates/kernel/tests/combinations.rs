@@ -201,9 +201,9 @@ impl Case {
             }
             13 => {
                 let block = (2..=keys).find(|&side| keys % side == 0).unwrap_or(1);
-                let bird = BigBird::new(3).block(block).unwrap().window(1).global(1).random(2);
+                let mask = BigBird::new(3).block(block).unwrap().window(1).global(1).random(2);
                 let seen = bird([block, 1, 1, 2], 3, keys, offset);
-                (attention.mask(bird), Box::new(seen))
+                (attention.mask(mask), Box::new(seen))
             }
             _ => {
                 let shared = SharedMask::new(KeyMask::new(key_seen.clone(), keys).unwrap());
