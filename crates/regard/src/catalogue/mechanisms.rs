@@ -1,7 +1,10 @@
 //! Everything that mixes values, ready to be built and compared in one loop.
 
 use burn::tensor::Device;
-use regard_kernel::{Attention, Causal, Cosine, Dilated, Entmax15, Global, Sigmoid, Sparsemax, TopK, Window};
+use regard_kernel::mask::BigBird;
+use regard_kernel::{
+    Attention, Causal, Cosine, Dilated, Distance, Entmax15, Global, Hard, Sampled, Sigmoid, Sparsemax, TopK, Window,
+};
 
 use super::{Card, nouns};
 use crate::error::{Error, Result};
@@ -58,6 +61,19 @@ pub fn mechanisms() -> Vec<Entry> {
             name: "Global",
             build: |setting| noun("Global", setting, |plain| Ok(plain.mask(window(setting) | Global::new([0])))),
         },
+        Entry {
+            name: "BigBird",
+            build: |setting| {
+                noun("BigBird", setting, |plain| {
+                    let block = divisor(setting.length, 64).max(1);
+                    Ok(plain.mask(BigBird::new(setting.seed).block(block)?))
+                })
+            },
+        },
+        Entry {
+            name: "Distance",
+            build: |setting| noun("Distance", setting, |_| Ok(Attention::new(Distance::default()))),
+        },
         Entry { name: "Cosine", build: |setting| noun("Cosine", setting, |_| Ok(Attention::new(Cosine::new([10.0])))) },
         Entry { name: "TopK", build: |setting| noun("TopK", setting, |plain| Ok(plain.normalizer(TopK::new(32)?))) },
         Entry {
@@ -68,6 +84,11 @@ pub fn mechanisms() -> Vec<Entry> {
         Entry {
             name: "Sigmoid",
             build: |setting| noun("Sigmoid", setting, |plain| Ok(plain.normalizer(Sigmoid::default()))),
+        },
+        Entry { name: "Hard", build: |setting| noun("Hard", setting, |plain| Ok(plain.normalizer(Hard))) },
+        Entry {
+            name: "Sampled",
+            build: |setting| noun("Sampled", setting, |plain| Ok(plain.normalizer(Sampled::new(setting.seed)))),
         },
         Entry {
             name: "Linear",
