@@ -24,7 +24,7 @@ fn every_mechanism_is_listed_and_shown() {
 
 #[test]
 fn a_name_that_is_nearly_right_gets_a_suggestion() {
-    ran(&["show", "Transformr"]).fails(&["no mechanism is called \"Transformr\"", "did you mean Transformer?"]);
+    ran(&["show", "Transformr"]).fails(&["no mechanism is called \"Transformr\"", "did you mean Transformer"]);
     ran(&["show", "Zzzzzzzzzz"]).fails(&["\"Zzzzzzzzzz\"", "regard list"]);
 }
 

@@ -16,7 +16,7 @@ fn every_mechanism_is_measured_or_says_why_not() {
     let [svg, html] = ["a.svg", "a.html"].map(|name| folder.path().join(name).display().to_string());
     let told = compare(&["--length", "32..64", "--svg", &svg, "--html", &html]).succeeds();
     for name in ["Exact", "Window", "Performer", "Nystrom", "Linformer", "Lsh", "Linear", "Hybrid", "Axial"] {
-        assert!(told.matches(&format!("\n  {name} ")).count() >= 3, "{name}: {told}");
+        assert!(told.matches(&format!("\n  {name} ")).count() >= 2, "{name}: {told}");
     }
     assert!(told.contains("32 positions") && told.contains("64 positions"), "{told}");
     let [svg, html] = [svg, html].map(|path| fs::read_to_string(path).unwrap());
