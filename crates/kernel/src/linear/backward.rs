@@ -35,7 +35,7 @@ impl LinearAttention {
     /// context, and of the state, zeros if none.
     ///
     /// Nothing of the forward pass has to be kept. The memory is computed again and held every 256 positions, which is less
-    /// than the sequence itself takes; time is about five times that of the forward pass.
+    /// than the sequence itself takes. By its count of operations it takes about five times as long as the forward pass.
     ///
     /// ```
     /// use regard_kernel::View;
