@@ -23,6 +23,7 @@ use crate::checkpoint::{self, Position};
 use crate::curve;
 use crate::data::DataError;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::optimizer::{Adam, AdamConfig};
 use crate::presets::{Architecture, Training};
 use crate::shards::Shards;
@@ -256,6 +257,19 @@ fn last(out: &Path, begun: Adam, fits: impl FnOnce(&Adam) -> Result<(), String>)
     let (adam, position) = checkpoint::load(&file)?;
     fits(&adam).map_err(|problem| Error::Content { path: file, problem })?;
     Ok((adam, position))
+}
+
+/// The most numbers that a network may have which is trained from its beginning.
+const MOST_NUMBERS: usize = 1 << 31;
+
+/// Refuses to go on with a network that `run.json` claims to be larger than its checkpoint can back.
+fn check_size(out: &Path, numbers: usize) -> Result<()> {
+    let file = out.join(checkpoint::FILE);
+    let (path, bytes) = match std::fs::metadata(&file) {
+        Ok(found) => (file, found.len() as usize),
+        Err(_) => (out.join("run.json"), 2 * MOST_NUMBERS),
+    };
+    folder::holds(bytes, numbers).map_err(|problem| Error::Content { path, problem })
 }
 
 /// What does not change while a run goes on.

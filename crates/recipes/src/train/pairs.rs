@@ -8,7 +8,7 @@ use regard::{Mode, mix};
 use regard_models::{Translator, weights};
 
 use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
-use super::{beginning, check_new, check_same, last};
+use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::augment;
 use crate::data::batches::{Batching, Epoch, Lengths};
@@ -114,6 +114,7 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     run.training.steps = changes.steps.unwrap_or(before.steps);
     run.training.augment = changes.augment.unwrap_or(before.augment);
     check(&run.training)?;
+    check_size(out, run.architecture.numbers())?;
     if run.training != before {
         folder::write_json(&out.join("run.json"), &run)?;
     }

@@ -13,7 +13,7 @@ use regard_models::{Gpt, GptConfig, weights};
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
-use super::{beginning, check_new, check_same, last};
+use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::DataError;
 use crate::data::characters::Characters;
@@ -110,6 +110,7 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
         run.training.steps = steps;
     }
     check(&run.training)?;
+    check_size(out, run.architecture.numbers())?;
     let text = read(&run.data)?;
     check_same(&run.data, fingerprint(&text), run.fingerprint)?;
     let (model, adam) = begin(&run)?;
