@@ -4,25 +4,17 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
-use regard_models::weights::{self, Precision};
-use regard_models::{Padded, Search, Sight, Site, Translator, search};
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::data::tokenizer::{EOS, Tokenizer};
 use crate::error::{Error, Result};
+use crate::folder::{self, CONFIG, WEIGHTS, parse_json, read_json};
 use crate::presets::{Architecture, Network, with_network};
+use burn::tensor::Device;
+use regard_explain::{Evidence, Site as TraceSite, Trace};
+use regard_models::weights;
+use regard_models::{Padded, Search, Sight, Site, Translator, search};
 
-/// The architecture's file in a model's folder.
-pub const CONFIG: &str = "config.json";
-/// The weights' file.
-pub const WEIGHTS: &str = "model.safetensors";
-/// The tokenizer's file.
+/// The tokenizer's file in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
-
-/// No configuration or tokenizer is as large; one that claims to be is not read.
-const LARGEST_JSON: u64 = 64 << 20;
 
 /// A network with its tokenizer.
 #[derive(Clone)]
@@ -215,11 +207,7 @@ impl Architecture {
                 (c.vocabulary, c.embedded, state)
             }
         };
-        let least = rows.saturating_mul(width).saturating_add(layers).saturating_mul(2);
-        if least > bytes {
-            return Err(format!("{bytes} bytes of weights, the configuration needs at least {least}"));
-        }
-        Ok(())
+        folder::holds(bytes, rows.saturating_mul(width).saturating_add(layers))
     }
 }
 
@@ -230,33 +218,6 @@ pub(crate) fn write_model<M: Translator>(
     architecture: &Architecture,
     tokenizer: &Tokenizer,
 ) -> Result<()> {
-    let metadata = [("format".to_owned(), "regard".to_owned())].into();
-    let path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(model, Precision::F16, metadata)
-        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-    write_atomically(&path, &bytes)?;
-    write_json(&folder.join(CONFIG), architecture)?;
-    tokenizer.save(folder.join(TOKENIZER))?;
-    Ok(())
-}
-
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })?;
-    text.push('\n');
-    Ok(write_atomically(path, text.as_bytes())?)
-}
-
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let file = |source| Error::File { action: "read", path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(file)?.len();
-    if size > LARGEST_JSON {
-        let problem = format!("{size} bytes, expected a configuration of at most {LARGEST_JSON}");
-        return Err(Error::Content { path: path.to_owned(), problem });
-    }
-    parse_json(&std::fs::read_to_string(path).map_err(file)?, path)
-}
-
-fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })
+    folder::write(folder, model, architecture)?;
+    Ok(tokenizer.save(folder.join(TOKENIZER))?)
 }

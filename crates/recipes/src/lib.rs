@@ -25,6 +25,7 @@ pub mod curve;
 pub mod data;
 mod error;
 pub mod evaluate;
+mod folder;
 pub mod interpreter;
 pub mod optimizer;
 pub mod presets;

@@ -8,13 +8,13 @@ use std::path::Path;
 use burn::tensor::Device;
 use regard::Mode;
 use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
-use regard_models::weights::{self, Precision};
+use regard_models::weights;
 use regard_models::{Continuation, Gpt, GptConfig, Padded, Sampling};
 use serde::{Deserialize, Serialize};
 
 use crate::data::characters::Characters;
 use crate::error::{Error, Result};
-use crate::interpreter::{CONFIG, WEIGHTS, read_json, write_json};
+use crate::folder::{self, CONFIG, WEIGHTS, read_json};
 
 /// The vocabulary's file in a model's folder.
 pub const CHARACTERS: &str = "characters.txt";
@@ -128,11 +128,7 @@ fn check_against(config: &GptConfig, bytes: usize) -> std::result::Result<(), St
     let layer = width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
     // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
     let layers = config.layers.saturating_mul(layer.saturating_add(300));
-    let least = tables.saturating_add(layers).saturating_mul(2);
-    if least > bytes {
-        return Err(format!("{bytes} bytes of weights, the configuration needs at least {least}"));
-    }
-    Ok(())
+    folder::holds(bytes, tables.saturating_add(layers))
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.
@@ -142,11 +138,6 @@ pub(crate) fn write_model(
     architecture: &LanguageModel,
     characters: &Characters,
 ) -> Result<()> {
-    let metadata = [("format".to_owned(), "regard".to_owned())].into();
-    let path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(model, Precision::F16, metadata)
-        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-    write_atomically(&path, &bytes)?;
-    write_json(&folder.join(CONFIG), architecture)?;
+    folder::write(folder, model, architecture)?;
     Ok(write_atomically(folder.join(CHARACTERS), characters.to_text().as_bytes())?)
 }

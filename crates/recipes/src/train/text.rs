@@ -19,7 +19,7 @@ use crate::data::DataError;
 use crate::data::characters::Characters;
 use crate::data::random::SplitMix64;
 use crate::error::{Error, Result};
-use crate::interpreter::{read_json, write_json};
+use crate::folder::{read_json, write_json};
 use crate::optimizer::{Adam, AdamConfig, Schedule};
 use crate::writer::{self, LanguageModel};
 
