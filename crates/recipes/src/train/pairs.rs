@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use regard::{Mode, mix};
 use regard_models::{Translator, weights};
 
-use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
+use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};
 use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::augment;
@@ -245,7 +245,7 @@ impl<M: Translator> Recipe<M> for Pairs<'_> {
         loss(model, sources, targets, self.run.training.smoothing, part, mode)
     }
 
-    fn dev_loss(&self, model: &M, part: Part) -> Result<(f64, usize)> {
+    fn measure(&self, model: &M, part: Part) -> Result<Measured> {
         let batches = self.batching.in_order(&self.dev.lengths)?.batches;
         let (mut loss, mut tokens) = (0.0, 0);
         for batch in part.of(&batches) {
@@ -254,7 +254,7 @@ impl<M: Translator> Recipe<M> for Pairs<'_> {
             loss += f64::from(sum.into_scalar::<f32>());
             tokens += count;
         }
-        Ok((loss, tokens))
+        Ok(Measured { loss, tokens, right: None })
     }
 
     fn write(&self, folder: &Path, model: &M) -> Result<()> {

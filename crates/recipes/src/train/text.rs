@@ -12,7 +12,7 @@ use regard::{Mode, mix};
 use regard_models::{Gpt, GptConfig, weights};
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
+use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};
 use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::DataError;
@@ -212,7 +212,7 @@ impl Recipe<Gpt> for Windows<'_> {
         Ok(Some(model.loss(&windows, mode)?.0))
     }
 
-    fn dev_loss(&self, model: &Gpt, part: Part) -> Result<(f64, usize)> {
+    fn measure(&self, model: &Gpt, part: Part) -> Result<Measured> {
         // Windows share a character: the last target of one is the first input of the next.
         let starts: Vec<usize> = (0..self.dev.len() - 1).step_by(self.context).collect();
         let windows: Vec<&[u32]> =
@@ -225,7 +225,7 @@ impl Recipe<Gpt> for Windows<'_> {
             loss += f64::from(sum.into_scalar::<f32>());
             tokens += count;
         }
-        Ok((loss, tokens))
+        Ok(Measured { loss, tokens, right: None })
     }
 
     fn write(&self, folder: &Path, model: &Gpt) -> Result<()> {
