@@ -2,10 +2,12 @@
 
 mod mechanisms;
 mod nouns;
+mod pictures;
 
 use std::fmt;
 
 pub use mechanisms::{Entry, Setting, mechanisms};
+pub use pictures::{Panel, Picture, picture};
 
 /// What one needs to know before reaching for a mechanism.
 #[derive(Debug, Clone, Copy)]
