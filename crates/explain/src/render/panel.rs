@@ -84,6 +84,11 @@ impl Panel {
         Ok(Self { title: title.into(), rows, columns, map, scale })
     }
 
+    /// What is written above it.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
     /// Whether there are few enough tokens to write them beside the map.
     pub(super) fn is_written(&self) -> bool {
         self.map.rows <= WRITTEN && self.map.columns <= WRITTEN

@@ -53,6 +53,24 @@ pub enum Family {
     Models,
 }
 
+impl Family {
+    /// What its mechanisms answer.
+    pub fn question(self) -> &'static str {
+        match self {
+            Family::Scores => "How alike are a query and a key?",
+            Family::Biases => "What is added to a score, or reshapes it?",
+            Family::Masks => "Who may see whom?",
+            Family::Normalizers => "How do scores become weights?",
+            Family::Positions => "Where is a token?",
+            Family::Heads => "How do several attentions work side by side, and what do they keep while decoding?",
+            Family::Efficient => "What if every key is too many?",
+            Family::Memory => "What is kept between steps, and read again?",
+            Family::Probes => "What do we note on the way?",
+            Family::Models => "What is built from them?",
+        }
+    }
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
