@@ -1,5 +1,6 @@
 //! The `regard` program: attention you can see through, from a terminal.
 
+mod book;
 mod catalogue;
 mod charlm;
 mod compare;
@@ -7,6 +8,7 @@ mod drawing;
 mod evaluate;
 mod generate;
 mod output;
+mod picture;
 mod place;
 mod progress;
 mod pronounce;
@@ -54,8 +56,10 @@ enum Command {
     Compare(compare::Compare),
     /// List the mechanisms that exist.
     List(catalogue::List),
-    /// Show a mechanism's card.
+    /// Show a mechanism's card, and draw what it looks like.
     Show(catalogue::Show),
+    /// Write the book of mechanisms: a page and a picture for each.
+    Book(book::Book),
 }
 
 #[derive(Subcommand)]
@@ -118,6 +122,7 @@ fn main() -> ExitCode {
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),
+        Command::Book(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
