@@ -18,7 +18,7 @@ use super::{beginning, check_new, last};
 use crate::checkpoint::Position;
 use crate::data::random::SplitMix64;
 use crate::error::{Error, Result};
-use crate::interpreter::{self, read_json, write_json};
+use crate::folder::{self, read_json, write_json};
 use crate::optimizer::{Adam, AdamConfig, Schedule};
 use crate::tasks::needle::{Choice, Finder};
 use crate::tasks::{Example, Learner, Task, Way, copy, questions, recall, reverse, track, transcribe};
@@ -227,7 +227,7 @@ impl<M: Learner> Recipe<M> for Examples<'_> {
     }
 
     fn write(&self, folder: &Path, model: &M) -> Result<()> {
-        let path = folder.join(interpreter::WEIGHTS);
+        let path = folder.join(folder::WEIGHTS);
         let metadata = [("format".to_owned(), "regard".to_owned())].into();
         let bytes = weights::to_bytes(model, Precision::F32, metadata)
             .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
