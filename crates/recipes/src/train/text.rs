@@ -92,23 +92,23 @@ pub fn start(
         architecture,
         training,
     };
-    let (model, adam) = begin(&run)?;
     let mut windows = Windows::new(&run, characters, &text)?;
+    let (model, adam) = begin(&run)?;
     std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
     write_json(&out.join("run.json"), &run)?;
     Session::new(out, pace(&run.training))?.train(&mut windows, &model, adam, START, stop, observe)
 }
 
-/// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on; a text has no extra
-/// pairs to change.
+/// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on.
 ///
 /// # Errors
-/// As [`start`], and when there is no run, or its text has changed.
+/// As [`start`], and when there is no run, its text has changed, or extra pairs are asked for, which a text has not.
 pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
     let mut run: TextRun = read_json(&out.join("run.json"))?;
-    if let Some(steps) = changes.steps {
-        run.training.steps = steps;
+    if let Some(share) = changes.augment {
+        return Err(Error::option("augment", share, "nothing: a text has no extra pairs"));
     }
+    run.training.steps = changes.steps.unwrap_or(run.training.steps);
     check(&run.training)?;
     check_size(out, run.architecture.numbers())?;
     let text = read(&run.data)?;
@@ -174,7 +174,7 @@ impl<'a> Windows<'a> {
             let problem = format!(
                 "{} characters, expected more than {} for the context of {context}",
                 train.len() + dev.len(),
-                10 * context
+                context.saturating_mul(10)
             );
             return Err(Error::Content { path: run.data.join(FILE), problem });
         }
