@@ -51,7 +51,8 @@ impl TaskTraining {
     pub fn of(way: Way) -> Self {
         let usual = TaskTraining { rate: 5e-3, steps: 1000, rows: 64, validate_every: 50, shards: 2, seed: 1 };
         match way {
-            Way::Ntm => TaskTraining { steps: 2000, rows: 32, ..usual },
+            Way::Ntm => TaskTraining { steps: 600, rows: 32, ..usual },
+            Way::Bahdanau | Way::Luong => TaskTraining { steps: 500, ..usual },
             _ => usual,
         }
     }
