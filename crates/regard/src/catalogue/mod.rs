@@ -2,10 +2,12 @@
 
 mod mechanisms;
 mod nouns;
+mod pictures;
 
 use std::fmt;
 
 pub use mechanisms::{Entry, Setting, mechanisms};
+pub use pictures::{Panel, Picture, picture};
 
 /// What one needs to know before reaching for a mechanism.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,24 @@ pub enum Family {
     Probes,
     /// Whole networks.
     Models,
+}
+
+impl Family {
+    /// What its mechanisms answer.
+    pub fn question(self) -> &'static str {
+        match self {
+            Family::Scores => "How alike are a query and a key?",
+            Family::Biases => "What is added to a score, or reshapes it?",
+            Family::Masks => "Who may see whom?",
+            Family::Normalizers => "How do scores become weights?",
+            Family::Positions => "Where is a token?",
+            Family::Heads => "How do several attentions work side by side, and what do they keep while decoding?",
+            Family::Efficient => "What if every key is too many?",
+            Family::Memory => "What is kept between steps, and read again?",
+            Family::Probes => "What do we note on the way?",
+            Family::Models => "What is built from them?",
+        }
+    }
 }
 
 impl fmt::Display for Family {
