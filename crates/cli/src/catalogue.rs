@@ -22,7 +22,8 @@ pub struct Show {
 
 fn all() -> Vec<Card> {
     let mut all = cards();
-    all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG, regard_models::GPT]);
+    all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG]);
+    all.extend([regard_models::GPT, regard_models::LLAMA]);
     all
 }
 

@@ -59,9 +59,12 @@ impl Cache {
         self.values.clone().slice_dim(2, 0..self.length)
     }
 
-    /// Sequences side by side.
-    pub(crate) fn batch(&self) -> usize {
-        self.keys.dims()[0]
+    /// Batch, heads and width of keys and of values.
+    pub(crate) fn sizes(&self) -> [[usize; 3]; 2] {
+        [&self.keys, &self.values].map(|held| {
+            let [batch, heads, _, width] = held.dims();
+            [batch, heads, width]
+        })
     }
 
     /// Keeps these rows of the batch, in this order: how beam search reorders hypotheses.

@@ -12,11 +12,13 @@ use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
-use super::{Cache, Look, check_width};
+use super::{Look, check_width};
+use crate::cache::{Next, Policy};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::noise::Mode;
 use crate::ops;
+use crate::position::{Rotary, RotaryConfig};
 use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
@@ -47,6 +49,8 @@ pub struct MultiHeadAttentionConfig {
     /// Probability that a weight is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f32,
+    /// What turns queries and keys by their positions, in self attention; as wide as a head. Nothing unless given.
+    pub rotary: Option<RotaryConfig>,
 }
 
 /// Multi-head attention, self or cross.
@@ -66,6 +70,8 @@ pub struct MultiHeadAttention {
     key_heads: usize,
     #[module(skip)]
     dropout: f32,
+    #[module(skip)]
+    rotary: Option<Rotary>,
 }
 
 /// What a forward pass returns.
@@ -81,7 +87,8 @@ impl MultiHeadAttentionConfig {
     /// Random projections (Xavier).
     ///
     /// # Errors
-    /// When `heads` does not divide `width`, `key_heads` does not divide `heads`, or `dropout` is not in `[0, 1)`.
+    /// When `heads` does not divide `width`, `key_heads` does not divide `heads`, `dropout` is not in `[0, 1)`, or the rotary
+    /// positions are not as wide as a head.
     pub fn init(&self, device: &Device) -> Result<MultiHeadAttention> {
         let key_heads = self.key_heads.unwrap_or(self.heads);
         if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
@@ -93,6 +100,13 @@ impl MultiHeadAttentionConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::value("dropout", self.dropout, "a probability in [0, 1)"));
         }
+        let rotary = self.rotary.as_ref().map(|rotary| match rotary.width == self.width / self.heads {
+            true => rotary.init(),
+            false => {
+                let expected = format!("{}, the features of a head", self.width / self.heads);
+                Err(Error::value("width of the rotary positions", rotary.width, expected))
+            }
+        });
         let memory = self.memory_width.unwrap_or(self.width);
         let keys = self.width / self.heads * key_heads;
         let linear = |from, to| {
@@ -109,6 +123,7 @@ impl MultiHeadAttentionConfig {
             heads: self.heads,
             key_heads,
             dropout: self.dropout,
+            rotary: rotary.transpose()?,
         })
     }
 }
@@ -127,36 +142,37 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("memory", &memory, &self.key)?;
+        check_width("input", &input, &self.query)?;
         let (keys, values) = self.project(memory);
-        self.attend(input, keys, values, attention, mode)
+        match &self.rotary {
+            Some(rotary) => {
+                let queries = rotary.forward(self.queries(input), 0)?;
+                self.mix(queries, rotary.forward(keys, 0)?, values, attention, mode)
+            }
+            None => self.attend(input, keys, values, attention, mode),
+        }
     }
 
-    /// The next positions of a sequence look at it and at all before them, which `cache` holds.
+    /// The next positions of a sequence look at themselves and at what `cache` holds of those before: the output,
+    /// `[batch, position, width]`.
     ///
     /// # Errors
     /// As [`Self::forward`], and when the cache holds another batch.
-    pub fn decode(
-        &self,
-        input: Tensor<3>,
-        cache: &mut Option<Cache>,
-        attention: &Attention,
-    ) -> Result<MultiHeadOutput> {
+    pub fn decode(&self, input: Tensor<3>, cache: &mut dyn Policy, attention: &Attention) -> Result<Tensor<3>> {
         check_width("input", &input, &self.key)?;
+        check_width("input", &input, &self.query)?;
         let (keys, values) = self.project(input.clone());
-        let cache = match cache {
-            Some(cache) if cache.batch() != input.dims()[0] => {
-                return Err(Error::shape("input", &input.dims(), format!("the cache's batch of {}", cache.batch())));
-            }
-            Some(cache) => {
-                cache.append(keys, values);
-                cache
-            }
-            empty => empty.insert(Cache::new(keys, values)),
-        };
-        self.attend(input, cache.keys(), cache.values(), attention, Mode::Evaluate)
+        let queries = self.queries(input);
+        let context = cache.attend(Next { queries, keys, values, rotary: self.rotary.as_ref(), attention })?;
+        Ok(self.output.forward(joined(context)))
     }
 
-    /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once.
+    fn queries(&self, input: Tensor<3>) -> Tensor<4> {
+        split(self.query.forward(input), self.heads)
+    }
+
+    /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once. No position turns
+    /// them.
     ///
     /// # Panics
     /// When `memory` is not as wide as the layer was made for.
@@ -178,20 +194,29 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.query)?;
-        let [batch, length, width] = input.dims();
+        let width = input.dims()[2];
         if values.dims()[3] * self.heads != width {
             let expected = format!("a last axis of {}", width / self.heads);
             return Err(Error::shape("values", &values.dims(), expected));
         }
-        let queries = split(self.query.forward(input), self.heads);
+        self.mix(self.queries(input), keys, values, attention, mode)
+    }
+
+    fn mix(
+        &self,
+        queries: Tensor<4>,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+        attention: &Attention,
+        mode: Mode,
+    ) -> Result<MultiHeadOutput> {
         let dropping = match mode {
             Mode::Train(noise) if self.dropout > 0.0 => attention.clone().dropout(self.dropout, noise.draw())?,
             _ => attention.clone(),
         };
         let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping)?;
-        let context = attended.context.swap_dims(1, 2).reshape([batch, length, width]);
         let look = Look { queries, keys, lse: attended.lse, attention: attention.clone() };
-        Ok(MultiHeadOutput { output: self.output.forward(context), look })
+        Ok(MultiHeadOutput { output: self.output.forward(joined(attended.context)), look })
     }
 }
 
@@ -199,4 +224,10 @@ impl MultiHeadAttention {
 pub(crate) fn split(projected: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, length, width] = projected.dims();
     projected.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
+}
+
+/// `[batch, head, position, feature]` as `[batch, position, heads · feature]`.
+fn joined(context: Tensor<4>) -> Tensor<3> {
+    let [batch, heads, length, width] = context.dims();
+    context.swap_dims(1, 2).reshape([batch, length, heads * width])
 }
