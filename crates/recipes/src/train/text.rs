@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Tensor;
 use regard::{Mode, mix};
-use regard_models::{Gpt, GptConfig, weights};
+use regard_models::{Gpt, GptConfig, LanguageModel as _, weights};
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};

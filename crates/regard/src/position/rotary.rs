@@ -116,6 +116,20 @@ impl Rotary {
         })
     }
 
+    /// Turns one row further, in place: as if it stood so many positions later.
+    pub(crate) fn turn(&self, row: &mut [f32], by: f64) {
+        for (i, frequency) in self.frequencies.iter().enumerate() {
+            let (a, b) = match self.pairs {
+                Pairs::Halves => (i, i + self.rotated / 2),
+                Pairs::Interleaved => (2 * i, 2 * i + 1),
+            };
+            let (sin, cos) = (by * frequency).sin_cos();
+            let (x, y) = (f64::from(row[a]), f64::from(row[b]));
+            row[a] = (x * cos - y * sin) as f32;
+            row[b] = (y * cos + x * sin) as f32;
+        }
+    }
+
     fn turns(&self, start: usize, length: usize, device: &Device) -> [Tensor<4>; 2] {
         let shape = [1, 1, length, self.frequencies.len()];
         let table = |turn: fn(f64) -> f64| -> Vec<f32> {
