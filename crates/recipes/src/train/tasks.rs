@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor};
 use regard::Mode;
-use regard_explain::write_atomically;
 use regard_models::weights::{self, Precision};
 use regard_models::{Decoding, Result as ModelResult};
 use serde::{Deserialize, Serialize};
@@ -228,10 +227,6 @@ impl<M: Learner> Recipe<M> for Examples<'_> {
     }
 
     fn write(&self, folder: &Path, model: &M) -> Result<()> {
-        let path = folder.join(folder::WEIGHTS);
-        let metadata = [("format".to_owned(), "regard".to_owned())].into();
-        let bytes = weights::to_bytes(model, Precision::F32, metadata)
-            .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-        Ok(write_atomically(&path, &bytes)?)
+        folder::write_weights(folder, model, Precision::F32)
     }
 }
