@@ -48,10 +48,15 @@ pub struct TaskTraining {
 impl TaskTraining {
     /// What solves the task this way.
     pub fn of(way: Way) -> Self {
-        let usual = TaskTraining { rate: 5e-3, steps: 1000, rows: 64, validate_every: 50, shards: 2, seed: 1 };
+        let usual = TaskTraining { rate: 5e-3, steps: 500, rows: 64, validate_every: 50, shards: 2, seed: 1 };
         match way {
-            Way::Ntm => TaskTraining { steps: 600, rows: 32, ..usual },
-            Way::Bahdanau | Way::Luong => TaskTraining { steps: 500, ..usual },
+            Way::Ntm => TaskTraining { rows: 32, ..usual },
+            Way::Mega => TaskTraining { steps: 1000, ..usual },
+            Way::Location | Way::Content => TaskTraining { rate: 0.02, steps: 400, ..usual },
+            Way::Ema | Way::Unsmoothed => TaskTraining { rate: 0.05, steps: 200, ..usual },
+            Way::Soft | Way::Sampled | Way::Gumbel | Way::Hard => {
+                TaskTraining { steps: 300, validate_every: 10, ..usual }
+            }
             _ => usual,
         }
     }
