@@ -47,7 +47,7 @@ pub struct Train {
     /// Seed of weights, order, dropout and extra pairs.
     #[arg(long, conflicts_with = "resume")]
     seed: Option<u64>,
-    /// Extra pairs, joined or uncapitalised from the training pairs, as a share of those, from 0 to 1.
+    /// Extra pairs, made of the training pairs by joining, splicing and uncapitalising, as a share of those, from 0 to 1.
     #[arg(long, value_name = "SHARE")]
     augment: Option<f32>,
 }

@@ -96,7 +96,7 @@ pub struct GptLayer {
 impl GptConfig {
     /// Features inside the feed-forward networks.
     pub fn inner_width(&self) -> usize {
-        self.inner.unwrap_or(4 * self.width)
+        self.inner.unwrap_or(self.width.saturating_mul(4))
     }
 
     /// Random weights as GPT-2's: normal, 0.02, and for what is added to the residual `0.02 / √(2 · layers)`; biases 0.

@@ -48,7 +48,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result
     serde_json::from_str(text).map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })
 }
 
-/// Refuses a configuration that needs more numbers than so many bytes of weights can hold, before any is allocated.
+/// Refuses a configuration that needs more numbers than so many bytes of weights can hold, two bytes each: it may claim any
+/// size, and memory is taken for it only when the weights are there to back it.
 pub(crate) fn holds(bytes: usize, numbers: usize) -> std::result::Result<(), String> {
     let least = numbers.saturating_mul(2);
     if least > bytes {

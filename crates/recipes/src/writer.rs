@@ -136,7 +136,8 @@ fn llama(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
 
 /// A folder that `regard train charlm` wrote.
 fn character_model(folder: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
-    let LanguageModel::Gpt(config) = read_json(&folder.join(CONFIG))?;
+    let architecture: LanguageModel = read_json(&folder.join(CONFIG))?;
+    let LanguageModel::Gpt(config) = &architecture;
     let path = folder.join(CHARACTERS);
     let file = |source| Error::File { action: "read", path: path.clone(), source };
     let size = std::fs::metadata(&path).map_err(file)?.len();
@@ -154,20 +155,22 @@ fn character_model(folder: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
         let (model, known) = (config.vocabulary, characters.count());
         return Err(content(format!("the model has {model} tokens, its vocabulary {known}")));
     }
-    check_against(&config, bytes.len()).map_err(content)?;
+    folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
     let model = weights::from_bytes(config.init(&Device::default())?, &bytes, &path)?;
     Ok((Box::new(model), Vocabulary::Characters(characters)))
 }
 
-/// Whether weights of so many bytes can be this network's: a configuration may claim any size, and memory is taken for it
-/// only when the weights are there to back it.
-fn check_against(config: &GptConfig, bytes: usize) -> std::result::Result<(), String> {
-    let width = config.width;
-    let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
-    let layer = width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
-    // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
-    let layers = config.layers.saturating_mul(layer.saturating_add(300));
-    folder::holds(bytes, tables.saturating_add(layers))
+impl LanguageModel {
+    /// How many numbers the weights have at least.
+    pub(crate) fn numbers(&self) -> usize {
+        let LanguageModel::Gpt(config) = self;
+        let width = config.width;
+        let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
+        let layer =
+            width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
+        // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
+        tables.saturating_add(config.layers.saturating_mul(layer.saturating_add(300)))
+    }
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.

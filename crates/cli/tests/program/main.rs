@@ -9,6 +9,7 @@ mod lines;
 mod llama;
 mod process;
 mod pronounce;
+mod task;
 mod train;
 mod translate;
 mod view;
