@@ -40,6 +40,10 @@ fn model(name: &str) -> Result<Picture> {
             "No weights of it come with the program. `regard train charlm` makes some, and `regard generate --model` draws what \
              they look at.",
         ),
+        "LLaMA" => nothing(
+            "No weights of it come with the program. `regard generate` reads llama2.c's files, and with `--html` draws what they \
+             look at.",
+        ),
         _ => Err(format!("{name} has a card and no picture").into()),
     }
 }

@@ -10,6 +10,7 @@ fn what_the_book_prints_runs() {
     for (name, run) in [
         ("BahdanauDecoder", bahdanau_decoder as fn() -> Outcome),
         ("GPT-2", gpt_2),
+        ("LLaMA", llama),
         ("LuongDecoder", luong_decoder),
         ("Transformer", transformer),
     ] {
@@ -55,11 +56,28 @@ fn transformer() -> Outcome {
 
 /// GPT-2
 fn gpt_2() -> Outcome {
+    use regard::cache::CacheConfig;
     use regard_models::{Continuation, GptConfig, Sampling};
 
     let model = GptConfig::new(100, 64).with_width(32).with_heads(4).with_layers(2).init(&Device::default())?;
     let how = Sampling { temperature: 0.8, top_k: Some(20), seed: 1 };
-    let written: Vec<u32> = Continuation::new(&model, &[5, 6, 7], how)?.take(8).collect::<Result<_, _>>()?;
+    let continuation = Continuation::new(&model, &[5, 6, 7], how, CacheConfig::default())?;
+    let written: Vec<u32> = continuation.take(8).collect::<Result<_, _>>()?;
+    assert_eq!(written.len(), 8);
+    Ok(())
+}
+
+/// LLaMA
+fn llama() -> Outcome {
+    use regard::cache::CacheConfig;
+    use regard_models::{Continuation, LlamaConfig, Sampling};
+
+    let config = LlamaConfig::new(100).with_context(64).with_width(32).with_inner(80).with_heads(4);
+    let model = config.with_key_heads(Some(2)).with_layers(2).init(&Device::default())?;
+    // The first 4 positions stay, and the last 60: a text without end.
+    let cache = CacheConfig::Ring { sinks: 4, window: 60 };
+    let how = Sampling { temperature: 0.8, top_k: Some(20), seed: 1 };
+    let written: Vec<u32> = Continuation::new(&model, &[5, 6, 7], how, cache)?.take(8).collect::<Result<_, _>>()?;
     assert_eq!(written.len(), 8);
     Ok(())
 }

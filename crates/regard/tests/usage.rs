@@ -1,5 +1,7 @@
 //! How each mechanism is used. The book prints these functions, so they are short and complete; here they are run.
 
+#[path = "usage/caches.rs"]
+mod caches;
 #[path = "usage/heads.rs"]
 mod heads;
 #[path = "usage/mechanisms.rs"]
@@ -35,7 +37,7 @@ fn what_the_book_prints_runs() {
     for (name, run) in heads_run {
         run(heads()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let input_run: Vec<(&str, fn(Tensor<3>) -> Outcome)> = [heads::ALL, memory::ALL].concat();
+    let input_run: Vec<(&str, fn(Tensor<3>) -> Outcome)> = [heads::ALL, caches::ALL, memory::ALL].concat();
     for (name, run) in input_run {
         run(input()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
