@@ -49,11 +49,7 @@ fn run([plain, tracked]: &[Work; 2]) -> Result<[f64; 2]> {
     Ok([forward, start.elapsed().as_secs_f64()])
 }
 
-fn work(
-    name: &str,
-    length: usize,
-    device: &Device,
-) -> std::result::Result<Work, Box<dyn std::error::Error>> {
+fn work(name: &str, length: usize, device: &Device) -> std::result::Result<Work, Box<dyn std::error::Error>> {
     let leaf = || {
         let numbers = Tensor::<4>::random([1, HEADS, length, WIDTH], Distribution::Normal(0.0, 1.0), device);
         if device.is_autodiff() { numbers.require_grad() } else { numbers }
@@ -64,7 +60,7 @@ fn work(
             // One vector as query and key, as in the package.
             let lsh = LshConfig::new().init()?;
             let (vectors, values) = (leaf(), leaf());
-            let rotations = lsh.rotations(WIDTH, length, &device.clone().inner());
+            let rotations = lsh.rotations(WIDTH, length, &device.clone().inner())?;
             return Ok(Box::new(move || lsh.shared(vectors.clone(), values.clone(), rotations.clone())));
         }
         "longformer" => {
