@@ -134,9 +134,9 @@ pub fn mechanisms() -> Vec<Entry> {
         Entry {
             name: "Axial",
             build: |setting| {
-                symmetric(setting)?;
                 let rows = divisor(setting.length, setting.length.isqrt());
-                Ok(Box::new(Axial::new(rows, setting.length / rows.max(1))?))
+                let build = if setting.causal { Axial::causal } else { Axial::new };
+                Ok(Box::new(build(rows, setting.length / rows.max(1))?))
             },
         },
         Entry {

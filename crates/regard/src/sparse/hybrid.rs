@@ -75,7 +75,7 @@ impl Hybrid {
 
     /// Which blocks of keys each block of queries sees, `[batch, head, block, block]`, flat.
     fn choose(&self, queries: Tensor<4>, keys: Tensor<4>) -> Result<Vec<bool>> {
-        let alike = self.coarse(queries).matmul(self.coarse(keys).swap_dims(2, 3));
+        let alike = ops::product(self.coarse(queries), self.coarse(keys).swap_dims(2, 3))?;
         let blocks = alike.dims()[3];
         let alike = ops::numbers(alike)?;
         let mut layout = vec![false; alike.len()];
