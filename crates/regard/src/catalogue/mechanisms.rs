@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 use regard_kernel::mask::BigBird;
 use regard_kernel::{
-    Attention, Causal, Cosine, Dilated, Distance, Entmax15, Global, Hard, Sampled, Sigmoid, Sparsemax, TopK, Window,
+    Attention, Causal, Cosine, Dilated, Distance, Entmax, Entmax15, Global, Gumbel, Hard, Sampled, Sigmoid, Sparsemax,
+    TopK, Window,
 };
 
 use super::{Card, nouns};
@@ -84,6 +85,14 @@ pub fn mechanisms() -> Vec<Entry> {
         Entry {
             name: "Sigmoid",
             build: |setting| noun("Sigmoid", setting, |plain| Ok(plain.normalizer(Sigmoid::default()))),
+        },
+        Entry {
+            name: "Entmax",
+            build: |setting| noun("Entmax", setting, |plain| Ok(plain.normalizer(Entmax::new(1.25)?))),
+        },
+        Entry {
+            name: "Gumbel",
+            build: |setting| noun("Gumbel", setting, |plain| Ok(plain.normalizer(Gumbel::new(setting.seed)))),
         },
         Entry { name: "Hard", build: |setting| noun("Hard", setting, |plain| Ok(plain.normalizer(Hard))) },
         Entry {

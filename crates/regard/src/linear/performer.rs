@@ -6,6 +6,8 @@
 //!
 //! Time O(L·m·d_v), memory O(L·d + m·d_v), for m features (d·ln d unless said). Features are made where they are used and never
 //! held; fused: [`ops::attend_features`].
+//! Exponents of keys are taken relative to the greatest of all keys, and 1e-4 is added to each feature, as the authors do: in
+//! the causal form a much stronger key later on takes that share of the earlier ones' differences.
 //! Reach for it to make a trained softmax model linear, and train on a little. The error grows with the norms of queries
 //! and keys as an exponential does, so sharp attention needs far more features than d·ln d.
 
@@ -57,6 +59,8 @@ pub struct Performer {
 }
 
 impl PerformerConfig {
+    /// Random directions.
+    ///
     /// # Errors
     /// When there are no features, or they have no width.
     pub fn init(&self, device: &Device) -> Result<Performer> {

@@ -60,6 +60,8 @@ pub struct Lsh {
 }
 
 impl LshConfig {
+    /// Attention by these buckets.
+    ///
     /// # Errors
     /// When the buckets hold fewer than 2 positions, or there are no rounds.
     pub fn init(&self) -> Result<Lsh> {
