@@ -1,11 +1,17 @@
 //! `regard list` and `regard show`: the catalogue, from the cards in the code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use regard::catalogue::{Card, cards, find};
+use regard_explain::render::{svg, terminal};
+use regard_explain::write_atomically;
 
-use crate::Result;
+use crate::{Result, output, picture};
+
+/// Columns of running text.
+const TEXT: usize = 100;
 
 #[derive(Args)]
 pub struct List {
@@ -18,11 +24,16 @@ pub struct List {
 pub struct Show {
     /// A name that `regard list` prints.
     name: String,
+    /// Write the picture of its pattern instead of drawing it in the terminal.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
-fn all() -> Vec<Card> {
+/// All cards, of mechanisms and of models.
+pub fn all() -> Vec<Card> {
     let mut all = cards();
-    all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG, regard_models::GPT]);
+    all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG]);
+    all.extend([regard_models::GPT, regard_models::LLAMA]);
     all
 }
 
@@ -66,6 +77,15 @@ impl Show {
         writeln!(out, "{} ({})\n\n{}\n\n    {}\n", card.name, card.family, card.sentence, card.equation)?;
         for (label, text) in [("source", card.paper), ("cost", card.cost), ("when", card.when)] {
             writeln!(out, "{label:7} {text}")?;
+        }
+        let drawn = picture::of(card)?;
+        writeln!(out, "\n{}", output::wrapped(&drawn.caption, output::width().min(TEXT)))?;
+        if let (Some(path), false) = (&self.svg, drawn.panels.is_empty()) {
+            write_atomically(path, svg::panels(card.name, &drawn.panels)?.as_bytes())?;
+        } else if self.svg.is_some() {
+            return Err(format!("there is no picture of {}", card.name).into());
+        } else if !drawn.panels.is_empty() {
+            write!(out, "\n{}", terminal::panels(&drawn.panels, output::colour(), output::width()))?;
         }
         Ok(out.flush()?)
     }

@@ -24,6 +24,23 @@ pub fn width() -> usize {
     told.or(terminal).unwrap_or(100).clamp(20, 400)
 }
 
+/// The text in lines of at most `width` columns, longer words apart.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let (mut lines, mut room) = (String::new(), width);
+    for word in text.split_whitespace() {
+        let columns = console::measure_text_width(word) + 1;
+        if columns > room && !lines.is_empty() {
+            lines.push('\n');
+            room = width;
+        } else if !lines.is_empty() {
+            lines.push(' ');
+        }
+        lines += word;
+        room = room.saturating_sub(columns);
+    }
+    lines
+}
+
 /// Says on standard error what went wrong; when nobody can hear it, that is no reason to panic.
 pub fn complain(problem: impl Display) {
     let _ = writeln!(io::stderr(), "regard: {problem}");

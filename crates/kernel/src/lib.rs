@@ -117,7 +117,7 @@ pub mod trilinear;
 mod view;
 
 pub use attention::{Attention, Gradients, Output};
-pub use bias::{Alibi, Bias, DenseBias, RelativeBuckets, SoftCap};
+pub use bias::{Alibi, Bias, DenseBias, LentBias, RelativeBuckets, SoftCap};
 pub use decode::{KeyValueCache, PagedCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};

@@ -19,12 +19,16 @@ const LARGEST_JSON: u64 = 64 << 20;
 
 /// Architecture, and weights as f16.
 pub(crate) fn write<M: Module>(folder: &Path, model: &M, architecture: &impl Serialize) -> Result<()> {
+    write_weights(folder, model, Precision::F16)?;
+    write_json(&folder.join(CONFIG), architecture)
+}
+
+pub(crate) fn write_weights<M: Module>(folder: &Path, model: &M, precision: Precision) -> Result<()> {
     let metadata = [("format".to_owned(), "regard".to_owned())].into();
     let path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(model, Precision::F16, metadata)
+    let bytes = weights::to_bytes(model, precision, metadata)
         .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-    write_atomically(&path, &bytes)?;
-    write_json(&folder.join(CONFIG), architecture)
+    Ok(write_atomically(&path, &bytes)?)
 }
 
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
@@ -48,7 +52,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result
     serde_json::from_str(text).map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })
 }
 
-/// Refuses a configuration that needs more numbers than so many bytes of weights can hold, before any is allocated.
+/// Refuses a configuration that needs more numbers than so many bytes of weights can hold, two bytes each: it may claim any
+/// size, and memory is taken for it only when the weights are there to back it.
 pub(crate) fn holds(bytes: usize, numbers: usize) -> std::result::Result<(), String> {
     let least = numbers.saturating_mul(2);
     if least > bytes {

@@ -74,7 +74,7 @@ impl Interpreter {
             return Err(content(format!("the model has {model} tokens, its tokenizer {tokens}")));
         }
         // A configuration may claim any size; the weights must be there to back it before memory is taken for it.
-        architecture.check_against(bytes.len()).map_err(content)?;
+        folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
         let network = match architecture.init(&Device::default())? {
             Network::Transformer(model) => Network::Transformer(weights::from_bytes(model, bytes, path)?),
             Network::Seq2Seq(model) => Network::Seq2Seq(weights::from_bytes(model, bytes, path)?),
@@ -192,8 +192,8 @@ impl Interpreter {
 }
 
 impl Architecture {
-    /// Whether weights of so many bytes can be this network's: two or four bytes a number, and at least the embedding.
-    fn check_against(&self, bytes: usize) -> std::result::Result<(), String> {
+    /// How many numbers the weights have at least.
+    pub(crate) fn numbers(&self) -> usize {
         let (rows, width, layers) = match self {
             Architecture::Transformer(c) => {
                 let layers = c.encoder_layers.saturating_add(c.decoder_layers);
@@ -207,7 +207,7 @@ impl Architecture {
                 (c.vocabulary, c.embedded, state)
             }
         };
-        folder::holds(bytes, rows.saturating_mul(width).saturating_add(layers))
+        rows.saturating_mul(width).saturating_add(layers)
     }
 }
 

@@ -27,6 +27,7 @@
 
 mod adapter;
 pub mod attention;
+pub mod cache;
 pub mod catalogue;
 mod error;
 pub mod hard;
@@ -44,6 +45,6 @@ pub mod sparse;
 pub use error::{Error, Result};
 pub use mechanism::Mechanism;
 pub use noise::{Mode, Noise, mix};
-pub use norm::{LayerNorm, LayerNormConfig};
+pub use norm::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 pub use projection::{Linear, LinearConfig};
 pub use regard_kernel::*;

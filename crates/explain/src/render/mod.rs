@@ -1,16 +1,20 @@
 //! Pictures of attention: [`terminal`], [`svg`], `png`, [`html`].
 //!
-//! All of them draw queries down and keys across, in the colours of [`colour::cividis`] from 0 to 1.
+//! All of them draw queries down and keys across, in the colours of [`colour::cividis`] from 0 to 1. A [`Figure`] is a map of a
+//! trace; [`Panel`]s are small maps of any quantity, several in a picture, which the terminal and SVG draw.
 
 pub mod colour;
 pub mod html;
 mod label;
+mod panel;
 #[cfg(feature = "png")]
 pub mod png;
 pub mod svg;
 pub mod terminal;
 
 use crate::{Head, Map, Result, Trace};
+
+pub use panel::{Panel, Scale};
 
 /// A map with all that a picture writes around it.
 #[derive(Debug, Clone)]

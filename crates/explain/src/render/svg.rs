@@ -1,6 +1,7 @@
-//! Attention as SVG: one map with its tokens, or all layers and heads side by side.
+//! Attention as SVG: one map with its tokens, all layers and heads side by side, or small maps of a mechanism.
 
 mod grid;
+mod panels;
 
 use std::fmt::Write;
 
@@ -9,9 +10,11 @@ use unicode_width::UnicodeWidthChar;
 use super::Figure;
 use super::colour::{hex, wants_dark_text};
 use super::label::visible;
+use super::panel::stops;
 use crate::{Error, Result};
 
 pub use grid::grid;
+pub use panels::panels;
 
 const MOST_TOKENS: usize = 512;
 const MARGIN: f32 = 28.0;
@@ -195,12 +198,7 @@ fn cells(svg: &mut String, figure: &Figure, layout: &Layout, row_labels: &[Strin
 }
 
 fn colour_bar(svg: &mut String, x: f32, y: f32) {
-    const STOPS: usize = 16;
-    svg.push_str(r#"<defs><linearGradient id="scale">"#);
-    for stop in 0..=STOPS {
-        let share = stop as f32 / STOPS as f32;
-        let _ = write!(svg, r#"<stop offset="{share}" stop-color="{}"/>"#, hex(share));
-    }
+    let _ = write!(svg, r#"<defs><linearGradient id="scale">{}"#, stops());
     let _ = writeln!(
         svg,
         r#"</linearGradient></defs>

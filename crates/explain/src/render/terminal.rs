@@ -1,10 +1,15 @@
-//! An alignment drawn with the characters of a terminal.
+//! Maps drawn with the characters of a terminal.
+
+mod panels;
 
 use std::iter::repeat_n;
 
 use super::colour::{cividis, wants_dark_text};
 use super::label::{Cluster, clusters, joined, shorten, width as columns_of};
+use super::panel::Scale;
 use crate::Map;
+
+pub use panels::panels;
 
 /// What a terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +67,21 @@ pub fn colour_mode(no_color: Option<&str>, colorterm: Option<&str>, term: Option
 /// # Ok::<(), regard_explain::Error>(())
 /// ```
 pub fn alignment(map: &Map, rows: &[String], columns: &[String], colour: Colour, width: usize) -> String {
+    let scale = Scale::weights();
+    let (mut picture, margin) = labelled(map, rows, columns, &scale, colour, width);
+    legend(&mut picture, &scale, colour, margin);
+    picture
+}
+
+/// A map, whose weights are shares of the scale, with its tokens; and the columns in front of its cells.
+fn labelled(
+    map: &Map,
+    rows: &[String],
+    columns: &[String],
+    scale: &Scale,
+    colour: Colour,
+    width: usize,
+) -> (String, usize) {
     let ellipsis = if colour == Colour::Ascii { '~' } else { '…' };
     let labels = |tokens: &[String], count: usize, longest: usize| -> Vec<Vec<Cluster>> {
         let token = |index: usize| tokens.get(index).map_or_else(|| clusters(&index.to_string()), |t| clusters(t));
@@ -94,13 +114,13 @@ pub fn alignment(map: &Map, rows: &[String], columns: &[String], colour: Colour,
             picture += &joined(label);
             picture.push(' ');
             for column in start..end {
-                paint(&mut picture, colour, map.weight(row, column), cell);
+                let weight = map.weight(row, column);
+                paint(&mut picture, colour, weight, cell, &scale.cell(weight));
             }
             end_line(&mut picture, colour);
         }
     }
-    legend(&mut picture, colour, margin);
-    picture
+    (picture, margin)
 }
 
 fn headings_across(picture: &mut String, labels: &[Vec<Cluster>], margin: usize, cell: usize) {
@@ -127,7 +147,8 @@ fn headings_down(picture: &mut String, labels: &[Vec<Cluster>], margin: usize) {
     }
 }
 
-fn paint(picture: &mut String, colour: Colour, weight: f32, cell: usize) {
+/// A cell in the colour of a weight, with a number if there are colours and room for it.
+fn paint(picture: &mut String, colour: Colour, weight: f32, cell: usize, number: &str) {
     if colour == Colour::Ascii {
         let character = char::from(step(&RAMP, weight));
         // A gap tells wide neighbours apart.
@@ -136,12 +157,7 @@ fn paint(picture: &mut String, colour: Colour, weight: f32, cell: usize) {
         picture.extend(repeat_n(' ', gap));
         return;
     }
-    let number = match format!("{weight:.2}") {
-        _ if cell < NUMBER => String::new(),
-        number if number == "0.00" => String::new(),
-        number if number.starts_with('0') => number[1..].to_owned(),
-        number => number[..3].to_owned(),
-    };
+    let number = if cell < NUMBER || number.chars().count() > cell { "" } else { number };
     let ink = if wants_dark_text(weight) { 16 } else { 231 };
     *picture += &match colour {
         Colour::Ansi256 => format!("\x1b[48;5;{}m", step(&PALETTE, weight)),
@@ -164,18 +180,18 @@ fn end_line(picture: &mut String, colour: Colour) {
     picture.push('\n');
 }
 
-fn legend(picture: &mut String, colour: Colour, margin: usize) {
+fn legend(picture: &mut String, scale: &Scale, colour: Colour, margin: usize) {
     const STEPS: usize = 10;
     picture.push('\n');
     picture.extend(repeat_n(' ', margin));
-    picture.push_str("0 ");
+    *picture += &format!("{} ", scale.written(scale.low));
     for step in 0..STEPS {
-        paint(picture, colour, step as f32 / (STEPS - 1) as f32, NARROW);
+        paint(picture, colour, step as f32 / (STEPS - 1) as f32, NARROW, "");
     }
     if colour != Colour::Ascii {
         picture.push_str("\x1b[0m");
     }
-    picture.push_str(" 1  attention weight\n");
+    *picture += &format!(" {}  {}\n", scale.written(scale.high), scale.name);
 }
 
 /// The entry of a ramp that stands for this weight.

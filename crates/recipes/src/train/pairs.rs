@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use regard::{Mode, mix};
 use regard_models::{Translator, weights};
 
-use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
-use super::{beginning, check_new, check_same, last};
+use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};
+use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::augment;
 use crate::data::batches::{Batching, Epoch, Lengths};
@@ -114,9 +114,7 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     run.training.steps = changes.steps.unwrap_or(before.steps);
     run.training.augment = changes.augment.unwrap_or(before.augment);
     check(&run.training)?;
-    if run.training != before {
-        folder::write_json(&out.join("run.json"), &run)?;
-    }
+    check_size(out, run.architecture.numbers())?;
     let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
     let corpus = Corpus::open(&run.data)?;
     let encoded = Encoded::new(&corpus.train, &tokenizer)?;
@@ -130,6 +128,9 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     check_lengths(&run.data, &run.training, [&encoded, &dev])?;
     let recipe = Pairs::new(&run, &tokenizer, corpus.train, [encoded, dev], position)?;
+    if run.training != before {
+        folder::write_json(&out.join("run.json"), &run)?;
+    }
     go_on(out, recipe, network, adam, position, stop, observe)
 }
 
@@ -244,7 +245,7 @@ impl<M: Translator> Recipe<M> for Pairs<'_> {
         loss(model, sources, targets, self.run.training.smoothing, part, mode)
     }
 
-    fn dev_loss(&self, model: &M, part: Part) -> Result<(f64, usize)> {
+    fn measure(&self, model: &M, part: Part) -> Result<Measured> {
         let batches = self.batching.in_order(&self.dev.lengths)?.batches;
         let (mut loss, mut tokens) = (0.0, 0);
         for batch in part.of(&batches) {
@@ -253,7 +254,7 @@ impl<M: Translator> Recipe<M> for Pairs<'_> {
             loss += f64::from(sum.into_scalar::<f32>());
             tokens += count;
         }
-        Ok((loss, tokens))
+        Ok(Measured { loss, tokens, right: None })
     }
 
     fn write(&self, folder: &Path, model: &M) -> Result<()> {

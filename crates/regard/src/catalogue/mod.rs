@@ -2,10 +2,12 @@
 
 mod mechanisms;
 mod nouns;
+mod pictures;
 
 use std::fmt;
 
 pub use mechanisms::{Entry, Setting, mechanisms};
+pub use pictures::{Panel, Picture, picture};
 
 /// What one needs to know before reaching for a mechanism.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +53,24 @@ pub enum Family {
     Models,
 }
 
+impl Family {
+    /// What its mechanisms answer.
+    pub fn question(self) -> &'static str {
+        match self {
+            Family::Scores => "How alike are a query and a key?",
+            Family::Biases => "What is added to a score, or reshapes it?",
+            Family::Masks => "Who may see whom?",
+            Family::Normalizers => "How do scores become weights?",
+            Family::Positions => "Where is a token?",
+            Family::Heads => "How do several attentions work side by side, and what do they keep while decoding?",
+            Family::Efficient => "What if every key is too many?",
+            Family::Memory => "What is kept between steps, and read again?",
+            Family::Probes => "What do we note on the way?",
+            Family::Models => "What is built from them?",
+        }
+    }
+}
+
 impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -71,13 +91,14 @@ impl fmt::Display for Family {
 /// Every mechanism of this crate and of the kernel, by family, then by name. Models have cards of their own.
 pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
-    cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
+    cards.extend(crate::attention::CARDS);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
     cards.extend([crate::position::RELATIVE, crate::position::TRANSFORMER_XL]);
     cards.extend([crate::mechanism::EXACT, crate::hard::LOCAL]);
     cards.extend([crate::linear::LINEAR, crate::linear::LINFORMER, crate::linear::NYSTROM, crate::linear::PERFORMER]);
     cards.extend([crate::sparse::AXIAL, crate::sparse::HYBRID, crate::sparse::LONGFORMER, crate::sparse::LSH]);
     cards.extend(crate::memory::CARDS);
+    cards.extend(crate::cache::CARDS);
     cards.sort_by_key(|card| (card.family, card.name));
     cards
 }
