@@ -45,7 +45,8 @@ impl Book {
 
 fn page(card: &Card, drawn: &Drawn) -> String {
     let Card { name, family, sentence, equation, paper, cost, when } = card;
-    let mut page = format!("# {name}\n\n*{family}. {}*\n\n{sentence}\n\n```text\n{equation}\n```\n\n", family.question());
+    let mut page =
+        format!("# {name}\n\n*{family}. {}*\n\n{sentence}\n\n```text\n{equation}\n```\n\n", family.question());
     if !drawn.panels.is_empty() {
         page += &format!("![{name}: {}]({}.svg)\n\n", described(drawn), slug(name));
     }
