@@ -115,20 +115,24 @@ class Stable:
             contestant.end()
 
 
+# What a row's speed is a share of, and in what it is counted.
+LIMITS = {"multiply_adds": "GF/s (f32 FMA)", "reading": "GB/s read"}
+
+
 class Machine:
-    """What the machine can do at most: the best of what was measured again and again between the rows."""
+    """What the machine can do at most. Its clock changes by the minute, so each turn is preceded by a measurement."""
 
     def __init__(self, stable):
         self.stable, self.best = stable, {}
 
-    def measure(self, threads, isa):
-        answer = self.stable.get("ours", threads, isa).ask({"other": "machine"})
-        best = self.best.setdefault((threads, isa), {"gflops": 0.0, "gbs": 0.0})
-        for name, value in best.items():
-            best[name] = max(value, answer.get(name, 0.0))
+    def measure(self, threads, isa, limit):
+        measured = self.stable.get("ours", threads, isa).ask({"other": limit}).get("best", 0.0)
+        best = self.best.setdefault((threads, isa), {})
+        best[limit] = max(best.get(limit, 0.0), measured)
+        return measured
 
 
-def measure(group, thread_counts, stable, options):
+def measure(group, thread_counts, stable, machine, normals, options):
     """Milliseconds of each row, number of threads and contestant."""
     results = []
     together = [thread_counts] if group.threads_take_turns else [[threads] for threads in thread_counts]
@@ -138,16 +142,24 @@ def measure(group, thread_counts, stable, options):
             for row in group.rows:
                 result = {"section": group.section, "row": row, "threads": threads, "isa": group.isa, "contestants": {}}
                 results.append(result)
+                amount = row.work.amount(normals)
                 for name in ("ours", *(peer for peer in group.peers if peer in options.peers)):
                     found = result["contestants"][name] = {"ms": []}
-                    entries.append((stable.get(name, threads, group.isa), row, found))
+                    entries.append((stable.get(name, threads, group.isa), row, amount, found))
         for _ in range(options.rounds):
-            for contestant, row, found in entries:
+            for contestant, row, amount, found in entries:
                 # The slow ones need no third round to be known as slow.
                 if "cannot" in found or sum(found["ms"]) > 6e3 * options.rounds * options.seconds:
                     continue
+                limit = row.work.limit() if contestant.name == "ours" else None
+                if limit:
+                    measured = machine.measure(contestant.threads, group.isa, limit)
                 answer = contestant.ask({"work": row.work.job(), "seconds": options.seconds})
-                found["ms"] += answer.pop("ms", [])
+                times = answer.pop("ms", [])
+                if limit and measured and times:
+                    speed = amount / statistics.median(times) * 1e-6
+                    found.setdefault("shares", []).append(speed / measured)
+                found["ms"] += times
                 found.update(answer)
         stable.forget()
     return results
@@ -184,7 +196,7 @@ def is_alone(result):
     return bool(same) and not any(same)
 
 
-def summarise(results, machine, normals):
+def summarise(results, normals):
     """Adds bests, medians, speeds and ratios."""
     for result in results:
         work, contestants = result["row"].work, result["contestants"]
@@ -198,14 +210,11 @@ def summarise(results, machine, normals):
         if ours and peers:
             result["best_peer"] = min(peers, key=peers.get)
             result["ratio"] = peers[result["best_peer"]] / ours
-        peak = machine.best.get((result["threads"], result["isa"]))
         result["pairs"] = work.pairs(normals)
-        if ours and work.task == "decode":
-            result["gbs"] = work.bytes() / ours * 1e-6
-            result["of_machine"] = result["gbs"] / peak["gbs"] if peak else None
-        elif ours and work.task != "observe" and work.queries > 1:
-            result["gflops"] = work.operations(normals) / ours * 1e-6
-            result["of_machine"] = result["gflops"] / peak["gflops"] if peak else None
+        if ours and work.limit():
+            result["speed"] = work.amount(normals) / ours * 1e-6
+        if shares := contestants["ours"].get("shares"):
+            result["of_machine"] = statistics.median(shares)
     for result in results:
         result["remark"] = remark(result, results)
 
@@ -264,10 +273,10 @@ def cell(found):
 def table(results, machine, peers, versions):
     """The Markdown that is printed."""
     named = ", ".join(versions.get(peer) or peer for peer in peers)
-    lines = [f"Regard beside {named or 'nobody'}. What the machine can do, measured between the rows:", ""]
+    lines = [f"Regard beside {named or 'nobody'}. What the machine did at its best:", ""]
     for (threads, isa), best in sorted(machine.best.items()):
         name = f"{threads} thread{'s' * (threads > 1)}{', AVX2' * (isa == 'avx2')}"
-        lines.append(f"- {name}: {best['gflops']:.0f} GF/s (f32 FMA), {best['gbs']:.1f} GB/s read")
+        lines.append(f"- {name}: {', '.join(f'{best[limit]:.3g} {LIMITS[limit]}' for limit in sorted(best))}")
     head = ["row", "threads", "Regard", *peers, "best peer ÷ Regard", "speed", "of the machine", "beside another row"]
     lines += ["", "Milliseconds: median (best).", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     section = None
@@ -275,14 +284,15 @@ def table(results, machine, peers, versions):
         if result["section"] != section:
             section = result["section"]
             lines.append(f"| **{section}** |" + " |" * (len(head) - 1))
-        speed = f"{result['gbs']:.1f} GB/s" if "gbs" in result else f"{result.get('gflops', 0):.0f} GF/s"
+        limit = result["row"].work.limit()
+        speed = f"{result.get('speed', 0):.{1 if limit == 'reading' else 0}f} {LIMITS.get(limit, '').split(' ')[0]}"
         share = result.get("of_machine")
         cells = [
             result["row"].name,
             str(result["threads"]),
             *(cell(result["contestants"].get(name)) for name in ("ours", *peers)),
             f"{result['ratio']:.2f} {result['best_peer']}" if "ratio" in result else "–",
-            speed if "gbs" in result or "gflops" in result else "–",
+            speed if "speed" in result else "–",
             f"{100 * share:.0f} %" if share else "–",
             result["remark"] or "–",
         ]
@@ -341,24 +351,23 @@ def main():
                 "onnxruntime": [sys.executable, str(HERE / "workers/ort.py"), file.name, "--threads", "{threads}"],
             }
         )
-        machine, results = Machine(stable), []
+        machine, normals, results = Machine(stable), Normals(file.name), []
         try:
             for index, group in enumerate(chosen):
                 begin = time.monotonic()
                 threads = options.threads if group.every_thread_count else options.threads[-1:]
-                for count in threads if index % 4 == 0 or group.isa else ():
-                    machine.measure(count, group.isa)
-                results += (measure_scratch if group.scratch else measure)(group, threads, stable, options)
+                if group.scratch:
+                    results += measure_scratch(group, threads, stable, options)
+                else:
+                    results += measure(group, threads, stable, machine, normals, options)
                 names = ", ".join(row.name for row in group.rows)
                 taken = f"{time.monotonic() - begin:.1f} s"
                 print(f"{index + 1}/{len(chosen)} {group.section}: {names} {taken}", file=sys.stderr)
-            for count in options.threads:
-                machine.measure(count, "")
         except KeyboardInterrupt:
             print("interrupted: the table ends with what has been measured", file=sys.stderr)
         finally:
             stable.end()
-        summarise(results, machine, Normals(file.name))
+        summarise(results, normals)
     print(table(results, machine, options.peers, stable.versions()))
     if options.json:
         everything = json.dumps(to_json(results, machine, stable.versions()), indent=1)

@@ -48,6 +48,16 @@ class Work:
         per_pair = {"train": forward + backward, "backward": backward}.get(self.task, forward)
         return 2 * per_pair * self.pairs(normals)
 
+    def limit(self):
+        """What the machine's limit is, or None where the work is neither."""
+        if self.task == "decode":
+            return "reading"
+        return "multiply_adds" if self.task != "observe" and self.queries > 1 else None
+
+    def amount(self, normals):
+        """What the limit counts: bytes, or multiplications and additions."""
+        return self.bytes() if self.task == "decode" else self.operations(normals)
+
     def bytes(self):
         """Of keys and values, which decoding reads once; int8 has a scale of four bytes a row."""
         row = (self.width + self.value_width) * BYTES[self.element] + (8 if self.element == "int8" else 0)

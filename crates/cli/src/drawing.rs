@@ -8,7 +8,8 @@ use regard_explain::render::{Figure, html, png, svg, terminal};
 use regard_explain::{Trace, write_atomically};
 use regard_recipes::interpreter::{Interpreter, Translation};
 
-use crate::{Result, output, place};
+use crate::place::Place;
+use crate::{Result, output};
 
 #[derive(Args)]
 pub struct Drawing {
@@ -24,15 +25,8 @@ pub struct Drawing {
     /// Write all weights as safetensors; crates/explain/TRACE.md describes the format (one input).
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Which attention to draw; the decoder's of the source unless given, or of the text where there is no source.
-    #[arg(long, value_name = "NAME")]
-    site: Option<String>,
-    /// Layer to draw, from 1; the last unless given.
-    #[arg(long)]
-    layer: Option<usize>,
-    /// Head to draw, from 1; the mean of all unless given.
-    #[arg(long)]
-    head: Option<usize>,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl Drawing {
@@ -64,7 +58,7 @@ impl Drawing {
             writeln!(out, "{}", said(translation))?;
             if draw {
                 let trace = interpreter.trace(translation)?;
-                let (site, head) = self.chosen(&trace, "decoder.cross")?;
+                let (site, head) = self.place.chosen(&trace)?;
                 let map = trace.map(site, head)?;
                 let drawn = &trace.sites()[site];
                 let (queries, keys) = (trace.queries(drawn), trace.keys(drawn));
@@ -78,8 +72,8 @@ impl Drawing {
         Ok(out.flush()?)
     }
 
-    /// Writes the files that were asked for, of `count` inputs of a kind; `usual` is what is drawn unless --site says otherwise.
-    pub fn write(&self, kind: &str, count: usize, usual: &str, trace: &dyn Fn(usize) -> Result<Trace>) -> Result {
+    /// Writes the files that were asked for, of `count` inputs of a kind.
+    pub fn write(&self, kind: &str, count: usize, trace: &dyn Fn(usize) -> Result<Trace>) -> Result {
         let single = [("--svg", &self.svg), ("--png", &self.png), ("--trace", &self.trace)];
         if let (Some((option, _)), false) = (single.iter().find(|(_, file)| file.is_some()), count == 1) {
             return Err(format!("{option} takes one {kind}, {count} given; --html takes any number").into());
@@ -95,7 +89,7 @@ impl Drawing {
         if let Some(path) = &self.trace {
             trace.save(path)?;
         }
-        let (site, head) = self.chosen(&trace, usual)?;
+        let (site, head) = self.place.chosen(&trace)?;
         if self.svg.is_some() || self.png.is_some() {
             let picture = svg::heat_map(&Figure::of(&trace, site, head)?)?;
             if let Some(path) = &self.png {
@@ -106,9 +100,5 @@ impl Drawing {
             }
         }
         Ok(())
-    }
-
-    fn chosen(&self, trace: &Trace, usual: &str) -> Result<(usize, regard_explain::Head)> {
-        place::chosen(trace, self.site.as_deref().unwrap_or(usual), self.layer, self.head)
     }
 }

@@ -58,6 +58,6 @@ impl Generate {
             self.tokens,
             self.tokens as f64 / seconds
         );
-        self.drawing.write("text", 1, "decoder.self", &|_| Ok(writer.trace(&text)?))
+        self.drawing.write("text", 1, &|_| Ok(writer.trace(&text)?))
     }
 }

@@ -13,6 +13,7 @@ mod place;
 mod progress;
 mod pronounce;
 mod shipped;
+mod task;
 mod train;
 mod translate;
 mod view;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 use peak_alloc::PeakAlloc;
 use regard_recipes::presets::Preset;
+use regard_recipes::tasks::Task;
 
 /// Attention you can see through: translate, train, measure, and look at what a model looked at.
 #[derive(Parser)]
@@ -68,6 +70,20 @@ enum TrainTask {
     G2p(train::Train),
     /// A language model of a text's characters.
     Charlm(charlm::Charlm),
+    /// A made-up task: repeat bytes from a memory that is read and written.
+    Copy(task::Train),
+    /// A made-up task: find the value of a key.
+    Recall(task::Train),
+    /// A made-up task: answer a question that takes two facts.
+    Questions(task::Train),
+    /// A made-up task: say a sequence backwards.
+    Reverse(task::Train),
+    /// A made-up task: write down sounds of any length.
+    Transcribe(task::Train),
+    /// A made-up task: tell a place from many bad glimpses.
+    Track(task::Train),
+    /// A made-up task: find the one position that matters, also by choices that have no slope.
+    Needle(task::Train),
 }
 
 #[derive(Subcommand)]
@@ -91,6 +107,13 @@ fn main() -> ExitCode {
         Command::Train(TrainTask::Translate(command)) => command.run("translate", Preset::Small),
         Command::Train(TrainTask::G2p(command)) => command.run("g2p", Preset::G2p),
         Command::Train(TrainTask::Charlm(command)) => command.run(),
+        Command::Train(TrainTask::Copy(command)) => command.run(Task::Copy),
+        Command::Train(TrainTask::Recall(command)) => command.run(Task::Recall),
+        Command::Train(TrainTask::Questions(command)) => command.run(Task::Questions),
+        Command::Train(TrainTask::Reverse(command)) => command.run(Task::Reverse),
+        Command::Train(TrainTask::Transcribe(command)) => command.run(Task::Transcribe),
+        Command::Train(TrainTask::Track(command)) => command.run(Task::Track),
+        Command::Train(TrainTask::Needle(command)) => command.run(Task::Needle),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
         Command::Pronounce(command) => command.run(),

@@ -1,24 +1,43 @@
-//! Which attention of a trace to draw.
+//! Which attention of a trace to draw: the options of every command that draws one.
 
+use clap::Args;
 use regard_explain::{Head, Trace};
 
 use crate::Result;
 
-/// The site of this name and layer (from 1; the last unless given), and the head (from 1; the mean of all unless given).
-pub fn chosen(trace: &Trace, name: &str, layer: Option<usize>, head: Option<usize>) -> Result<(usize, Head)> {
-    let site = match layer {
-        Some(layer) => layer.checked_sub(1).and_then(|layer| trace.find(name, layer)),
-        None => trace.find_last(name),
-    };
-    let site = site.ok_or_else(|| {
-        let layer = layer.map(|layer| format!(" in layer {layer}")).unwrap_or_default();
-        format!("no attention is called {name:?}{layer}; there are\n{}", trace.list().trim_end())
-    })?;
-    let heads = trace.sites()[site].heads;
-    let head = match head {
-        None => Head::Mean,
-        Some(head) if (1..=heads).contains(&head) => Head::One(head - 1),
-        Some(head) => return Err(format!("head {head} does not exist, expected one from 1 to {heads}").into()),
-    };
-    Ok((site, head))
+#[derive(Args)]
+pub struct Place {
+    /// Which attention to draw; the decoder's of the source if there is one, or else the first.
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
+    /// Layer to draw, from 1; the last unless given.
+    #[arg(long)]
+    layer: Option<usize>,
+    /// Head to draw, from 1; the mean of all unless given.
+    #[arg(long)]
+    head: Option<usize>,
+}
+
+impl Place {
+    /// The site and the head that were asked for.
+    pub fn chosen(&self, trace: &Trace) -> Result<(usize, Head)> {
+        let first = || trace.sites().first().map_or("", |site| &site.name);
+        let usual = trace.find_last("decoder.cross").map_or_else(first, |site| &trace.sites()[site].name);
+        let name = self.site.as_deref().unwrap_or(usual);
+        let site = match self.layer {
+            Some(layer) => layer.checked_sub(1).and_then(|layer| trace.find(name, layer)),
+            None => trace.find_last(name),
+        };
+        let site = site.ok_or_else(|| {
+            let layer = self.layer.map(|layer| format!(" in layer {layer}")).unwrap_or_default();
+            format!("no attention is called {name:?}{layer}; there are\n{}", trace.list().trim_end())
+        })?;
+        let heads = trace.sites()[site].heads;
+        let head = match self.head {
+            None => Head::Mean,
+            Some(head) if (1..=heads).contains(&head) => Head::One(head - 1),
+            Some(head) => return Err(format!("head {head} does not exist, expected one from 1 to {heads}").into()),
+        };
+        Ok((site, head))
+    }
 }

@@ -42,9 +42,10 @@ impl Progress {
                 bar.set_message(format!("loss {loss:.3}, {speed:.0} tokens/s"));
                 bar.set_position(step);
             }
-            Event::Validated { step, loss, best } => {
+            Event::Validated { step, loss, accuracy, best } => {
+                let right = accuracy.map(right).unwrap_or_default();
                 let kept = if best { ", the best so far: model written" } else { "" };
-                let line = format!("step {step}: development loss {loss:.4} nats a token{kept}");
+                let line = format!("step {step}: development loss {loss:.4} nats a token{right}{kept}");
                 // A bar that is not shown prints nothing; a log wants its lines.
                 if bar.is_hidden() {
                     // A log that can no longer be written is no reason to stop.
@@ -59,7 +60,7 @@ impl Progress {
     /// Says how `regard train TASK` ended.
     pub fn end(self, task: &str, out: &Path, outcome: Outcome) -> Result {
         self.bar.finish_and_clear();
-        let Outcome { step, best, interrupted, seconds } = outcome;
+        let Outcome { step, best, accuracy, interrupted, seconds } = outcome;
         let out = out.display();
         let mut log = io::stdout().lock();
         let time = HumanDuration(Duration::from_secs_f64(seconds));
@@ -69,10 +70,15 @@ impl Progress {
             writeln!(log, "{step} steps in {time}")?;
         }
         if let Some((loss, at)) = best {
-            writeln!(log, "best development loss {loss:.4} at step {at}; model in {out}")?;
+            let right = accuracy.map(right).unwrap_or_default();
+            writeln!(log, "best development loss {loss:.4}{right} at step {at}; model in {out}")?;
         }
         Ok(log.flush()?)
     }
+}
+
+fn right(accuracy: f64) -> String {
+    format!(", {:.2} % of the answers right", 100.0 * accuracy)
 }
 
 fn smooth(mean: &mut Option<f64>, value: f64) -> f64 {

@@ -37,6 +37,6 @@ impl Pronounce {
         let found = pronounce(&interpreter, &self.words, &how)?;
         self.drawing
             .print(&interpreter, &found, self.json, !self.quiet, |word| format!("{}\t{}", word.source, word.target))?;
-        self.drawing.write("word", found.len(), "decoder.cross", &|at| Ok(interpreter.trace(&found[at])?))
+        self.drawing.write("word", found.len(), &|at| Ok(interpreter.trace(&found[at])?))
     }
 }

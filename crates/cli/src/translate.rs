@@ -175,7 +175,7 @@ impl Translate {
 
     fn write(&self, interpreter: &Interpreter, translations: &[Translation]) -> Result {
         let trace = |at: usize| Ok(interpreter.trace(&translations[at])?);
-        self.drawing.write("sentence", translations.len(), "decoder.cross", &trace)
+        self.drawing.write("sentence", translations.len(), &trace)
     }
 }
 

@@ -8,7 +8,8 @@ use clap::Args;
 use regard_explain::render::{Figure, html, png, svg, terminal};
 use regard_explain::{Trace, write_atomically};
 
-use crate::{Result, output, place};
+use crate::place::Place;
+use crate::{Result, output};
 
 /// Most positions along a side of a picture, and of each map on a page.
 const PICTURE: usize = 256;
@@ -25,15 +26,8 @@ pub struct View {
     /// List what attended to what, and draw nothing.
     #[arg(long, conflicts_with = "output")]
     list: bool,
-    /// Which attention; the decoder's of the source if there is one, or else the first.
-    #[arg(long, value_name = "NAME")]
-    site: Option<String>,
-    /// Layer, from 1; the last unless given.
-    #[arg(long)]
-    layer: Option<usize>,
-    /// Head, from 1; the mean of all unless given.
-    #[arg(long)]
-    head: Option<usize>,
+    #[command(flatten)]
+    place: Place,
     /// Only these queries, as in 100..200: the first, from 0, and past the last.
     #[arg(long, value_name = "FIRST..END", value_parser = range)]
     queries: Option<Range<usize>>,
@@ -102,9 +96,7 @@ impl View {
 
     /// The attention that was asked for, as a trace of its own, and the head.
     fn part(&self, trace: &Trace, pixels: usize) -> Result<(Trace, regard_explain::Head)> {
-        let usual = trace.find_last("decoder.cross").unwrap_or(0);
-        let name = self.site.as_deref().unwrap_or(&trace.sites()[usual].name);
-        let (site, head) = place::chosen(trace, name, self.layer, self.head)?;
+        let (site, head) = self.place.chosen(trace)?;
         let found = &trace.sites()[site];
         let part = |given: &Option<Range<usize>>, length: usize| given.clone().unwrap_or(0..length);
         let within = [part(&self.queries, trace.queries(found).len()), part(&self.keys, trace.keys(found).len())];

@@ -82,6 +82,19 @@ impl Attention {
         Ok(self)
     }
 
+    /// The same attention with the scale that it has for queries of `width` features, whatever the width of those it meets:
+    /// for queries and keys that were taken to other widths without changing their products.
+    ///
+    /// # Errors
+    /// If the score is no dot product.
+    pub fn scaled_as(mut self, width: usize) -> Result<Self> {
+        let Some(scale) = self.score.dot_factor(width) else {
+            return Err(Error::new("score", "no dot product", "q · k with any factor"));
+        };
+        self.score = Arc::new(ScaledDot { scale: Some(scale) });
+        Ok(self)
+    }
+
     /// Attends: `q` `[batch, head, L, d]`, `k` `[batch, key head, S, d]`, `v` `[batch, key head, S, dv]`.
     ///
     /// # Errors

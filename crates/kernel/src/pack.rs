@@ -74,6 +74,11 @@ multiversion! {
         turn::<I>(from, lanes, [width, rows], to, width);
     }
 
+    /// Copies a panel to rows that follow each other every `stride` numbers, a row for each of its columns.
+    pub(crate) fn untransposed<I>(from: Matrix<'_>, to: &mut [f32], stride: usize) {
+        turn::<I>(from.data, from.row_stride, [from.rows, from.columns], to, stride);
+    }
+
     /// The product of each row of a matrix with the row of `others`, contiguous, in the same place. Where the other number
     /// is 0, the matrix has no say, whatever it holds.
     pub(crate) fn row_products<I>(matrix: Matrix<'_>, others: &[f32], products: &mut [f32]) {

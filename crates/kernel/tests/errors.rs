@@ -162,6 +162,10 @@ fn modifiers() {
         run(Attention::new(Additive::new([1.0; 3], 3))),
         "additive v: 3 features given, 4 as the queries have expected",
     );
+    refused(
+        Attention::new(Cosine::new([1.0])).scaled_as(4).map(|_| ()),
+        "score: no dot product given, q · k with any factor expected",
+    );
     refused(Bilinear::new([1.0; 3], 2, 2), "bilinear weights: 3 numbers given, a multiple of 2×2 expected");
     refused(run(Attention::new(Bilinear::new([1.0; 4], 2, 2).unwrap())), "bilinear weights: 2×2 given, 4×4 expected");
     refused(plain().dropout(1.0, 0), "dropout probability: 1 given, at least 0 and less than 1 expected");

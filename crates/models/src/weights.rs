@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub enum Precision {
     /// Four bytes.
     F32,
-    /// Two bytes: half the size, three decimal digits.
+    /// Two bytes: half the size, three decimal digits. A tensor with a number that it cannot hold stays [`Precision::F32`].
     F16,
 }
 
@@ -46,10 +46,13 @@ pub fn to_bytes<M: Module>(
 ) -> std::result::Result<Vec<u8>, safetensors::SafeTensorError> {
     let stored: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = parameters(module)
         .into_iter()
-        .map(|(name, (shape, values))| match precision {
-            Precision::F32 => (name, shape, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Precision::F16 => {
-                (name, shape, Dtype::F16, values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect())
+        .map(|(name, (shape, values))| {
+            let halves: Option<Vec<f16>> = (precision == Precision::F16)
+                .then(|| values.iter().map(|&value| f16::from_f32(value)).collect())
+                .filter(|halves: &Vec<f16>| halves.iter().all(|half| half.is_finite()));
+            match halves {
+                Some(halves) => (name, shape, Dtype::F16, halves.iter().flat_map(|half| half.to_le_bytes()).collect()),
+                None => (name, shape, Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
             }
         })
         .collect();

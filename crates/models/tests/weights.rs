@@ -71,6 +71,15 @@ fn f16_comes_back_to_three_digits() {
 }
 
 #[test]
+fn what_f16_cannot_hold_stays_f32() {
+    let mut tensors = parameters(&transformer(6, 1));
+    tensors.get_mut("embedding").unwrap().1[0] = 70_000.0;
+    let model = assign(transformer(6, 1), tensors.clone()).unwrap();
+    let loaded = parameters(&from_bytes(transformer(6, 2), &write(&model, Precision::F16), Path::new(FILE)).unwrap());
+    assert_eq!(loaded["embedding"], tensors["embedding"]);
+}
+
+#[test]
 fn bf16_is_read_too() {
     let tensors = parameters(&transformer(6, 1));
     let bytes = file(&tensors, Some(("embedding", Dtype::BF16)));

@@ -10,9 +10,9 @@ use crate::bleu::{Bleu, BleuScore};
 use crate::chrf::{Chrf, ChrfScore};
 use crate::data::pairs::{Pair, references};
 use crate::error::{Error, Result};
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, Translation};
 
-/// Sentences that are translated together.
+/// Sources that are read together.
 const BATCH: usize = 32;
 
 /// What a test set says.
@@ -54,29 +54,13 @@ pub fn evaluate(
     let segmented = pairs.iter().any(|pair| pair.source.contains("@@ "));
     let plain = |text: &str| if segmented { text.replace("@@ ", "") } else { text.to_owned() };
 
-    let mut order: Vec<usize> = (0..grouped.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(grouped[index].0.len()));
+    let sources: Vec<&str> = grouped.iter().map(|(source, _)| *source).collect();
     let began = Instant::now();
-    let batches: Vec<Vec<(usize, String, bool)>> = order
-        .par_chunks(BATCH)
-        .map(|indices| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::option("evaluation", "interrupted", "to run to its end"));
-            }
-            let sources: Vec<&str> = indices.iter().map(|&index| grouped[index].0).collect();
-            let found = interpreter.translate(&sources, how)?;
-            progress(indices.len());
-            Ok(indices.iter().zip(found).map(|(&index, found)| (index, found.target, !found.ended)).collect())
-        })
-        .collect::<Result<_>>()?;
+    let found = all(&sources, stop, progress, |sources| interpreter.translate(sources, how))?;
     let seconds = began.elapsed().as_secs_f64();
 
-    let mut hypotheses = vec![String::new(); grouped.len()];
-    let mut cut = 0;
-    for (index, target, limited) in batches.into_iter().flatten() {
-        hypotheses[index] = target;
-        cut += usize::from(limited);
-    }
+    let cut = found.iter().filter(|found| !found.ended).count();
+    let hypotheses: Vec<String> = found.into_iter().map(|found| found.target).collect();
     let references: Vec<Vec<String>> =
         grouped.iter().map(|(_, targets)| targets.iter().map(|target| plain(target)).collect()).collect();
     let scored = |error: crate::score::ScoreError| Error::option("data", error, "hypotheses with references");
@@ -88,4 +72,29 @@ pub fn evaluate(
     let sources = grouped.iter().map(|(source, _)| plain(source));
     let segments = sources.zip(hypotheses).zip(references).map(|((s, h), r)| (s, h, r)).collect();
     Ok(Report { bleu, chrf, tokenized, sentences, cut, seconds, segments })
+}
+
+/// What `translate` makes of each source, on all threads, batches of similar length at a time so that little is padded.
+pub(crate) fn all(
+    sources: &[&str],
+    stop: &AtomicBool,
+    progress: &(dyn Fn(usize) + Sync),
+    translate: impl Fn(&[&str]) -> Result<Vec<Translation>> + Sync,
+) -> Result<Vec<Translation>> {
+    let mut order: Vec<usize> = (0..sources.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(sources[index].len()));
+    let batches: Vec<Vec<Translation>> = order
+        .par_chunks(BATCH)
+        .map(|indices| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::option("evaluation", "interrupted", "to run to its end"));
+            }
+            let found = translate(&indices.iter().map(|&index| sources[index]).collect::<Vec<_>>())?;
+            progress(indices.len());
+            Ok(found)
+        })
+        .collect::<Result<_>>()?;
+    let mut found: Vec<_> = order.into_iter().zip(batches.into_iter().flatten()).collect();
+    found.sort_by_key(|&(index, _)| index);
+    Ok(found.into_iter().map(|(_, translation)| translation).collect())
 }

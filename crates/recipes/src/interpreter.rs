@@ -4,25 +4,17 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
-use regard_models::weights::{self, Precision};
-use regard_models::{Padded, Search, Sight, Site, Translator, search};
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::data::tokenizer::{EOS, Tokenizer};
 use crate::error::{Error, Result};
+use crate::folder::{self, CONFIG, WEIGHTS, parse_json, read_json};
 use crate::presets::{Architecture, Network, with_network};
+use burn::tensor::Device;
+use regard_explain::{Evidence, Site as TraceSite, Trace};
+use regard_models::weights;
+use regard_models::{Padded, Search, Sight, Site, Translator, search};
 
-/// The architecture's file in a model's folder.
-pub const CONFIG: &str = "config.json";
-/// The weights' file.
-pub const WEIGHTS: &str = "model.safetensors";
-/// The tokenizer's file.
+/// The tokenizer's file in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
-
-/// No configuration or tokenizer is as large; one that claims to be is not read.
-const LARGEST_JSON: u64 = 64 << 20;
 
 /// A network with its tokenizer.
 #[derive(Clone)]
@@ -82,7 +74,7 @@ impl Interpreter {
             return Err(content(format!("the model has {model} tokens, its tokenizer {tokens}")));
         }
         // A configuration may claim any size; the weights must be there to back it before memory is taken for it.
-        architecture.check_against(bytes.len()).map_err(content)?;
+        folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
         let network = match architecture.init(&Device::default())? {
             Network::Transformer(model) => Network::Transformer(weights::from_bytes(model, bytes, path)?),
             Network::Seq2Seq(model) => Network::Seq2Seq(weights::from_bytes(model, bytes, path)?),
@@ -200,8 +192,8 @@ impl Interpreter {
 }
 
 impl Architecture {
-    /// Whether weights of so many bytes can be this network's: two or four bytes a number, and at least the embedding.
-    fn check_against(&self, bytes: usize) -> std::result::Result<(), String> {
+    /// How many numbers the weights have at least.
+    pub(crate) fn numbers(&self) -> usize {
         let (rows, width, layers) = match self {
             Architecture::Transformer(c) => {
                 let layers = c.encoder_layers.saturating_add(c.decoder_layers);
@@ -215,11 +207,7 @@ impl Architecture {
                 (c.vocabulary, c.embedded, state)
             }
         };
-        let least = rows.saturating_mul(width).saturating_add(layers).saturating_mul(2);
-        if least > bytes {
-            return Err(format!("{bytes} bytes of weights, the configuration needs at least {least}"));
-        }
-        Ok(())
+        rows.saturating_mul(width).saturating_add(layers)
     }
 }
 
@@ -230,33 +218,6 @@ pub(crate) fn write_model<M: Translator>(
     architecture: &Architecture,
     tokenizer: &Tokenizer,
 ) -> Result<()> {
-    let metadata = [("format".to_owned(), "regard".to_owned())].into();
-    let path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(model, Precision::F16, metadata)
-        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-    write_atomically(&path, &bytes)?;
-    write_json(&folder.join(CONFIG), architecture)?;
-    tokenizer.save(folder.join(TOKENIZER))?;
-    Ok(())
-}
-
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })?;
-    text.push('\n');
-    Ok(write_atomically(path, text.as_bytes())?)
-}
-
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let file = |source| Error::File { action: "read", path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(file)?.len();
-    if size > LARGEST_JSON {
-        let problem = format!("{size} bytes, expected a configuration of at most {LARGEST_JSON}");
-        return Err(Error::Content { path: path.to_owned(), problem });
-    }
-    parse_json(&std::fs::read_to_string(path).map_err(file)?, path)
-}
-
-fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::Content { path: path.to_owned(), problem: error.to_string() })
+    folder::write(folder, model, architecture)?;
+    Ok(tokenizer.save(folder.join(TOKENIZER))?)
 }

@@ -3,6 +3,7 @@
 //! [`train`] makes a translator from sentence pairs or a language model from a text, [`interpreter`] and [`writer`] use them
 //! and show what they looked at, [`evaluate`]
 //! measures it as others measure theirs. [`pronunciation`] does so for words and their phonemes. [`presets`] are the starting points that have names.
+//! [`tasks`] are made-up problems that show what a mechanism of memory or of choice learns.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -25,12 +26,14 @@ pub mod curve;
 pub mod data;
 mod error;
 pub mod evaluate;
+mod folder;
 pub mod interpreter;
 pub mod optimizer;
 pub mod presets;
 pub mod pronunciation;
 mod score;
 pub mod shards;
+pub mod tasks;
 pub mod train;
 pub mod writer;
 

@@ -4,20 +4,17 @@
 //! error rate is the edit distance to the reference that is nearest, summed over words, by the summed lengths of these
 //! references (Bisani & Ney 2008, "Joint-sequence models for grapheme-to-phoneme conversion").
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use rayon::prelude::*;
 use regard_models::Search;
 
 use crate::data::dictionary::spelt;
 use crate::data::pairs::{Pair, references};
 use crate::data::tokenizer::UNK;
 use crate::error::{Error, Result};
+use crate::evaluate;
 use crate::interpreter::{Interpreter, Translation};
-
-/// Words that are pronounced together.
-const BATCH: usize = 64;
 
 /// What a test set says.
 #[derive(Debug, Clone)]
@@ -95,31 +92,15 @@ pub fn evaluate(
     if grouped.is_empty() {
         return Err(Error::option("data", "without a word", "at least one"));
     }
+    let words: Vec<String> = grouped.iter().map(|(spelling, _)| spelling.replace(' ', "")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let began = Instant::now();
-    // Words of one length together, so that little is padded.
-    let mut order: Vec<usize> = (0..grouped.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(grouped[index].0.len()));
-    let found: Vec<Vec<(usize, String)>> = order
-        .par_chunks(BATCH)
-        .map(|indices| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::option("evaluation", "interrupted", "to run to its end"));
-            }
-            let words: Vec<String> = indices.iter().map(|&index| grouped[index].0.replace(' ', "")).collect();
-            let found = pronounce(interpreter, &words, how)?;
-            progress(indices.len());
-            Ok(indices.iter().zip(found).map(|(&index, found)| (index, found.target)).collect())
-        })
-        .collect::<Result<_>>()?;
+    let found = evaluate::all(&words, stop, progress, |words| pronounce(interpreter, words, how))?;
     let seconds = began.elapsed().as_secs_f64();
-    let mut phonemes = vec![String::new(); grouped.len()];
-    for (index, target) in found.into_iter().flatten() {
-        phonemes[index] = target;
-    }
     let mut report = Report { words: grouped.len(), wrong: 0, phonemes: 0, errors: 0, seconds, entries: Vec::new() };
-    for ((spelling, references), phonemes) in grouped.into_iter().zip(phonemes) {
+    for ((_, references), found) in grouped.into_iter().zip(found) {
         let split = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
-        let given = split(&phonemes);
+        let given = split(&found.target);
         let measured = references.iter().map(|reference| {
             let reference = split(reference);
             (edit_distance(&given, &reference), reference.len())
@@ -129,7 +110,7 @@ pub fn evaluate(
         report.errors += errors;
         report.phonemes += length;
         let references = references.into_iter().map(str::to_owned).collect();
-        report.entries.push((spelling.replace(' ', ""), phonemes, references));
+        report.entries.push((found.source, found.target, references));
     }
     Ok(report)
 }

@@ -1,10 +1,12 @@
 //! Training: the same bits for the same options, however often it is interrupted.
 //!
-//! A recipe is data and a loss: [`pairs`] trains a translator or a speller, [`text`] a language model. The loop is this file's.
+//! A recipe is data and a loss: [`pairs`] trains a translator or a speller, [`text`] a language model, [`tasks`] a mechanism
+//! on a made-up problem. The loop is this file's.
 //! A batch is worked on by [`shards`](crate::shards). What it holds, and what dropout drops, are functions of the seed and
 //! the step, so a checkpoint needs only the optimiser's state and a position.
 
 pub mod pairs;
+pub mod tasks;
 pub mod text;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use crate::checkpoint::{self, Position};
 use crate::curve;
 use crate::data::DataError;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::optimizer::{Adam, AdamConfig};
 use crate::presets::{Architecture, Training};
 use crate::shards::Shards;
@@ -71,6 +74,8 @@ pub enum Event {
         step: u64,
         /// Development loss of the averaged weights, nats a target token, without smoothing.
         loss: f64,
+        /// Share of the answers that are right, where a recipe counts them.
+        accuracy: Option<f64>,
         /// Whether it is the lowest so far, and the model was written.
         best: bool,
     },
@@ -114,6 +119,9 @@ pub enum Metric {
         step: u64,
         /// Nats a target token.
         loss: f64,
+        /// Share of the answers that are right, where a recipe counts them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accuracy: Option<f64>,
     },
 }
 
@@ -132,6 +140,8 @@ pub struct Outcome {
     pub step: u64,
     /// The lowest validation loss and its step.
     pub best: Option<(f64, u64)>,
+    /// Share of the answers that were right then, where a recipe counts them.
+    pub accuracy: Option<f64>,
     /// Whether it was told to stop before its last step.
     pub interrupted: bool,
     /// Seconds of training, all sittings together.
@@ -188,6 +198,16 @@ impl Part {
     }
 }
 
+/// What a model makes of a part of the development data.
+struct Measured {
+    /// Summed, without smoothing.
+    loss: f64,
+    /// Target tokens.
+    tokens: usize,
+    /// How many of them have the highest score, where a recipe counts that.
+    right: Option<usize>,
+}
+
 /// Data and a loss.
 trait Recipe<M>: Sync {
     type Batch: Sync;
@@ -203,8 +223,8 @@ trait Recipe<M>: Sync {
     /// Summed loss of a part of a batch; none when the part is empty.
     fn loss(&self, model: &M, batch: &Self::Batch, part: Part, mode: Mode) -> Result<Option<Tensor<1>>>;
 
-    /// Summed loss of a part of the development data, without smoothing, and its target tokens.
-    fn dev_loss(&self, model: &M, part: Part) -> Result<(f64, usize)>;
+    /// Measures a part of the development data.
+    fn measure(&self, model: &M, part: Part) -> Result<Measured>;
 
     /// Writes the model's folder.
     fn write(&self, folder: &Path, model: &M) -> Result<()>;
@@ -212,7 +232,7 @@ trait Recipe<M>: Sync {
 
 /// Refuses a folder that holds a run.
 fn check_new(out: &Path) -> Result<()> {
-    if out.join("run.json").exists() {
+    if out.join("run.json").exists() || out.join(checkpoint::FILE).exists() {
         let problem = "already holds a run; continue it with --resume, or choose another folder".into();
         return Err(Error::Content { path: out.to_owned(), problem });
     }
@@ -244,6 +264,8 @@ fn beginning<M>(
     Ok((model, adam))
 }
 
+const METRICS: &str = "metrics.jsonl";
+
 const START: Position = Position { step: 0, epoch: 0, batch: 0, best: None, seconds: 0.0 };
 
 /// The last checkpoint of a run, or its beginning: interrupted before the first one, it goes on from the start, to the same
@@ -256,6 +278,19 @@ fn last(out: &Path, begun: Adam, fits: impl FnOnce(&Adam) -> Result<(), String>)
     let (adam, position) = checkpoint::load(&file)?;
     fits(&adam).map_err(|problem| Error::Content { path: file, problem })?;
     Ok((adam, position))
+}
+
+/// The most numbers that a network may have which is trained from its beginning.
+const MOST_NUMBERS: usize = 1 << 31;
+
+/// Refuses to go on with a network that `run.json` claims to be larger than its checkpoint can back.
+fn check_size(out: &Path, numbers: usize) -> Result<()> {
+    let file = out.join(checkpoint::FILE);
+    let (path, bytes) = match std::fs::metadata(&file) {
+        Ok(found) => (file, found.len() as usize),
+        Err(_) => (out.join("run.json"), 2 * MOST_NUMBERS),
+    };
+    folder::holds(bytes, numbers).map_err(|problem| Error::Content { path, problem })
 }
 
 /// What does not change while a run goes on.
@@ -279,7 +314,7 @@ impl<'a> Session<'a> {
         stop: &AtomicBool,
         observe: &mut dyn FnMut(Event),
     ) -> Result<Outcome> {
-        let mut metrics = truncated_metrics(&self.out.join("metrics.jsonl"), position.step)?;
+        let mut metrics = truncated_metrics(&self.out.join(METRICS), position.step)?;
         let Pace { steps, validate_every, seed, .. } = self.pace;
         let parameters = prototype.num_params();
         observe(Event::Started { parameters, amount: recipe.amount(), step: position.step, steps });
@@ -322,7 +357,12 @@ impl<'a> Session<'a> {
                 break;
             }
         }
-        Ok(Outcome { step: position.step, best: position.best, interrupted, seconds: position.seconds })
+        let accuracy = metrics.iter().find_map(|metric| match (metric, position.best) {
+            (Metric::Dev { step, accuracy, .. }, Some((_, best))) if *step == best => *accuracy,
+            _ => None,
+        });
+        let Position { step, best, seconds, .. } = position;
+        Ok(Outcome { step, best, accuracy, interrupted, seconds })
     }
 
     /// Measures the averaged weights, and writes the model when they are the best so far.
@@ -336,16 +376,22 @@ impl<'a> Session<'a> {
         observe: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let averaged = weights::assign(prototype.valid(), adam.averages()).expect("the optimiser holds this model");
-        let sums = self.shards.all(|shard, shards| recipe.dev_loss(&averaged, Part { shard, shards }))?;
-        let (loss, tokens) = sums.into_iter().fold((0.0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+        let parts = self.shards.all(|shard, shards| recipe.measure(&averaged, Part { shard, shards }))?;
+        let none = Measured { loss: 0.0, tokens: 0, right: Some(0) };
+        let Measured { loss, tokens, right } = parts.into_iter().fold(none, |sum, part| Measured {
+            loss: sum.loss + part.loss,
+            tokens: sum.tokens + part.tokens,
+            right: sum.right.zip(part.right).map(|(sum, part)| sum + part),
+        });
         let (loss, step) = (loss / tokens as f64, position.step);
-        metrics.push(Metric::Dev { step, loss });
+        let accuracy = right.map(|right| right as f64 / tokens as f64);
+        metrics.push(Metric::Dev { step, loss, accuracy });
         let best = position.best.is_none_or(|(lowest, _)| loss < lowest);
         if best {
             position.best = Some((loss, step));
             recipe.write(self.out, &averaged)?;
         }
-        observe(Event::Validated { step, loss, best });
+        observe(Event::Validated { step, loss, accuracy, best });
         Ok(())
     }
 
@@ -356,11 +402,19 @@ impl<'a> Session<'a> {
             lines += &serde_json::to_string(metric).expect("a metric is plain numbers");
             lines.push('\n');
         }
-        write_atomically(self.out.join("metrics.jsonl"), lines.as_bytes())?;
+        write_atomically(self.out.join(METRICS), lines.as_bytes())?;
         checkpoint::save(&self.out.join(checkpoint::FILE), adam, position)?;
         write_atomically(self.out.join("loss.svg"), curve::svg(metrics).as_bytes())?;
         Ok(())
     }
+}
+
+/// The metrics of the run in `out`; none when there are no metrics yet.
+///
+/// # Errors
+/// When their file cannot be read.
+pub fn metrics(out: &Path) -> Result<Vec<Metric>> {
+    truncated_metrics(&out.join(METRICS), u64::MAX)
 }
 
 fn truncated_metrics(path: &Path, step: u64) -> Result<Vec<Metric>> {

@@ -8,13 +8,13 @@ use std::path::Path;
 use burn::tensor::Device;
 use regard::Mode;
 use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
-use regard_models::weights::{self, Precision};
+use regard_models::weights;
 use regard_models::{Continuation, Gpt, GptConfig, Padded, Sampling};
 use serde::{Deserialize, Serialize};
 
 use crate::data::characters::Characters;
 use crate::error::{Error, Result};
-use crate::interpreter::{CONFIG, WEIGHTS, read_json, write_json};
+use crate::folder::{self, CONFIG, WEIGHTS, read_json};
 
 /// The vocabulary's file in a model's folder.
 pub const CHARACTERS: &str = "characters.txt";
@@ -44,7 +44,8 @@ impl Writer {
     /// # Errors
     /// When a file is missing, damaged, or does not fit the others.
     pub fn load(folder: &Path) -> Result<Self> {
-        let LanguageModel::Gpt(config) = read_json(&folder.join(CONFIG))?;
+        let architecture: LanguageModel = read_json(&folder.join(CONFIG))?;
+        let LanguageModel::Gpt(config) = &architecture;
         let path = folder.join(CHARACTERS);
         let file = |source| Error::File { action: "read", path: path.clone(), source };
         let size = std::fs::metadata(&path).map_err(file)?.len();
@@ -63,7 +64,7 @@ impl Writer {
             let (model, known) = (config.vocabulary, characters.count());
             return Err(content(format!("the model has {model} tokens, its vocabulary {known}")));
         }
-        check_against(&config, bytes.len()).map_err(content)?;
+        folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
         let model = weights::from_bytes(config.init(&Device::default())?, &bytes, &path)?;
         let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
         Ok(Writer { model, characters, name })
@@ -120,19 +121,17 @@ impl Writer {
     }
 }
 
-/// Whether weights of so many bytes can be this network's: a configuration may claim any size, and memory is taken for it
-/// only when the weights are there to back it.
-fn check_against(config: &GptConfig, bytes: usize) -> std::result::Result<(), String> {
-    let width = config.width;
-    let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
-    let layer = width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
-    // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
-    let layers = config.layers.saturating_mul(layer.saturating_add(300));
-    let least = tables.saturating_add(layers).saturating_mul(2);
-    if least > bytes {
-        return Err(format!("{bytes} bytes of weights, the configuration needs at least {least}"));
+impl LanguageModel {
+    /// How many numbers the weights have at least.
+    pub(crate) fn numbers(&self) -> usize {
+        let LanguageModel::Gpt(config) = self;
+        let width = config.width;
+        let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
+        let layer =
+            width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
+        // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
+        tables.saturating_add(config.layers.saturating_mul(layer.saturating_add(300)))
     }
-    Ok(())
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.
@@ -142,11 +141,6 @@ pub(crate) fn write_model(
     architecture: &LanguageModel,
     characters: &Characters,
 ) -> Result<()> {
-    let metadata = [("format".to_owned(), "regard".to_owned())].into();
-    let path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(model, Precision::F16, metadata)
-        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-    write_atomically(&path, &bytes)?;
-    write_json(&folder.join(CONFIG), architecture)?;
+    folder::write(folder, model, architecture)?;
     Ok(write_atomically(folder.join(CHARACTERS), characters.to_text().as_bytes())?)
 }

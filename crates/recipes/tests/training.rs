@@ -100,6 +100,20 @@ fn edit(out: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     fs::write(file, run.to_string()).unwrap();
 }
 
+#[test]
+fn a_run_that_claims_to_be_huge_is_refused_before_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    write_data(folder.path());
+    let out = folder.path().join("run");
+    train(folder.path(), &out, Some(1));
+    edit(&out, |run| run["architecture"]["hidden"] = 1_000_000_000u64.into());
+    let message =
+        |out: &Path| resume(out, Changes::default(), &AtomicBool::new(false), &mut |_| ()).unwrap_err().to_string();
+    assert!(message(&out).contains("the configuration needs at least"));
+    fs::remove_file(out.join(checkpoint::FILE)).unwrap();
+    assert!(message(&out).contains("run.json"));
+}
+
 fn share(out: &Path) -> f32 {
     let run: Run = serde_json::from_str(&fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
     run.training.augment

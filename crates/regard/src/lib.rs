@@ -44,6 +44,6 @@ pub mod sparse;
 pub use error::{Error, Result};
 pub use mechanism::Mechanism;
 pub use noise::{Mode, Noise, mix};
-pub use norm::{LayerNorm, LayerNormConfig};
+pub use norm::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 pub use projection::{Linear, LinearConfig};
 pub use regard_kernel::*;

@@ -1,4 +1,4 @@
-//! Layer normalisation as a module over the fused operation.
+//! Normalisation of rows: layer norm as a module over the fused operation, and the root-mean-square norm.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -47,5 +47,43 @@ impl LayerNorm {
     /// When it is not.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         ops::layer_norm(input, self.weight.val(), self.bias.val(), self.epsilon)
+    }
+}
+
+/// Configuration of [`RmsNorm`].
+#[derive(Config, Debug)]
+pub struct RmsNormConfig {
+    /// Features of a row.
+    pub width: usize,
+    /// Added to the mean square.
+    #[config(default = 1e-6)]
+    pub epsilon: f32,
+}
+
+/// Rows are scaled to a mean square of 1, then by what is learned; nothing is shifted.
+/// Zhang & Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, arXiv:1910.07467.
+#[derive(Module, Debug)]
+pub struct RmsNorm {
+    /// The learned scale, `[width]`.
+    pub weight: Param<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f32,
+}
+
+impl RmsNormConfig {
+    /// Scale 1.
+    pub fn init(&self, device: &Device) -> RmsNorm {
+        RmsNorm { weight: Initializer::Ones.init([self.width], device), epsilon: self.epsilon }
+    }
+}
+
+impl RmsNorm {
+    /// Any shape whose last axis is the width.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let size = (input.clone().square().mean_dim(D - 1) + self.epsilon).sqrt();
+        input / size * self.weight.val().unsqueeze()
     }
 }

@@ -6,7 +6,10 @@ use std::fmt::Debug;
 
 use burn::tensor::Device;
 use common::random;
-use regard::attention::{AdditiveAttentionConfig, GeneralAttentionConfig, MultiHeadAttentionConfig};
+use regard::attention::{
+    AdditiveAttentionConfig, GeneralAttentionConfig, LatentAttentionConfig, MultiHeadAttentionConfig,
+    TalkingHeadsConfig,
+};
 use regard::memory::{
     DampedEmaConfig, EmaDistributionConfig, HopfieldConfig, HopfieldPoolingConfig, KeyValueMemoryConfig,
     LocationAwareConfig, LstmAttentionConfig, MegaEmaConfig, NtmMemoryConfig, retrieve,
@@ -14,7 +17,7 @@ use regard::memory::{
 use regard::position::{
     LearnedPositionsConfig, RelativePositionsConfig, RotaryConfig, RotaryScaling, TransformerXlPositionsConfig,
 };
-use regard::{Attention, Mode, Padding, Result, ScaledDot, ops};
+use regard::{Attention, Cosine, Mode, Padding, Result, ScaledDot, ops};
 
 #[track_caller]
 fn says<T: Debug>(result: Result<T>, expected: &str) {
@@ -74,6 +77,53 @@ fn shapes_of_multi_head_attention() {
         "input has shape [3, 1, 8], expected the cache's batch of 2",
     );
     says(layer.decode(tensor([2, 1, 9]), &mut cache, &plain()), "input has shape [2, 1, 9], expected a last axis of 8");
+    assert_eq!(cache.unwrap().len(), 3, "what is refused is not remembered");
+}
+
+#[test]
+fn talking_heads() {
+    let device = Device::default();
+    let config = TalkingHeadsConfig::new(8, 2);
+    says(TalkingHeadsConfig::new(8, 3).init(&device), "heads is 3, expected a divisor of the width 8");
+    says(config.clone().with_dropout(-0.1).init(&device), "dropout is -0.1, expected a probability in [0, 1)");
+    let layer = config.with_memory_width(Some(6)).init(&device).unwrap();
+    let tensor = |shape| random::<3>(1, shape, &device);
+    let forward =
+        |input, memory, attention: &Attention| layer.forward(tensor(input), tensor(memory), attention, Mode::Evaluate);
+    says(forward([2, 3, 7], [2, 3, 6], &plain()), "input has shape [2, 3, 7], expected a last axis of 8");
+    says(forward([2, 3, 8], [2, 3, 8], &plain()), "memory has shape [2, 3, 8], expected a last axis of 6");
+    let cosine = Attention::new(Cosine::new([1.0]));
+    says(forward([2, 3, 8], [2, 3, 6], &cosine), "score: no dot product given, q · k with any factor expected");
+}
+
+#[test]
+fn latent_attention() {
+    let device = Device::default();
+    let config = || LatentAttentionConfig::new(8, 2);
+    says(LatentAttentionConfig::new(8, 0).init(&device), "heads is 0, expected at least 1");
+    says(config().with_rank(Some(0)).init(&device), "rank is 0, expected at least 1");
+    says(config().with_query_rank(Some(0)).init(&device), "query_rank is 0, expected at least 1");
+    says(config().with_value_width(Some(0)).init(&device), "value_width is 0, expected at least 1");
+    says(config().with_rotated(Some(3)).init(&device), "rotated is 3, expected an even number of at least 2");
+    says(config().with_base(0.0).init(&device), "base is 0, expected a positive number");
+    says(config().with_dropout(1.0).init(&device), "dropout is 1, expected a probability in [0, 1)");
+    let layer = config().init(&device).unwrap();
+    let tensor = |shape| random::<3>(1, shape, &device);
+    says(
+        layer.forward(tensor([2, 3, 7]), &plain(), Mode::Evaluate),
+        "input has shape [2, 3, 7], expected a last axis of 8",
+    );
+    let mut cache = None;
+    let cosine = Attention::new(Cosine::new([1.0]));
+    says(
+        layer.decode(tensor([2, 3, 8]), &mut cache, &cosine),
+        "score: no dot product given, q · k with any factor expected",
+    );
+    layer.decode(tensor([2, 3, 8]), &mut cache, &plain()).unwrap();
+    says(
+        layer.decode(tensor([1, 1, 8]), &mut cache, &plain()),
+        "input has shape [1, 1, 8], expected the cache's batch of 2",
+    );
     assert_eq!(cache.unwrap().len(), 3, "what is refused is not remembered");
 }
 

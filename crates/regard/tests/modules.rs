@@ -5,13 +5,13 @@ mod common;
 use burn::module::Param;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
-use common::{agrees_with_differences, close, numbers, random, tracked, wide};
+use common::{agrees_with_differences, close, fix, numbers, random, tracked, wide};
 use regard::attention::{
     AdditiveAttention, AdditiveAttentionConfig, GeneralAttention, GeneralAttentionConfig, MultiHeadAttention,
     MultiHeadAttentionConfig,
 };
 use regard::position::LearnedPositionsConfig;
-use regard::{Attention, Causal, LayerNormConfig, Linear, LinearConfig, Mode, Noise, Padding, ScaledDot, ops};
+use regard::{Attention, Causal, LayerNormConfig, LinearConfig, Mode, Noise, Padding, ScaledDot, ops};
 
 fn causal() -> Attention {
     Attention::new(ScaledDot::default()).mask(Causal::default())
@@ -26,14 +26,6 @@ fn layer(config: MultiHeadAttentionConfig, device: &Device) -> MultiHeadAttentio
         fix(linear, 100 + seed as u64);
     }
     layer
-}
-
-fn fix(linear: &mut Linear, seed: u64) {
-    let device = linear.weight.val().device();
-    linear.weight = Param::from_tensor(random(seed, linear.weight.dims(), &device));
-    if let Some(bias) = &mut linear.bias {
-        *bias = Param::from_tensor(random(seed + 50, bias.dims(), &device));
-    }
 }
 
 #[test]

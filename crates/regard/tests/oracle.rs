@@ -7,7 +7,10 @@ use burn::tensor::{Device, Tensor};
 use common::{Oracle, close, tracked};
 use regard::attention::{MultiHeadAttention, MultiHeadAttentionConfig, MultiHeadOutput};
 use regard::position::{Pairs, RotaryConfig, sinusoidal};
-use regard::{Attention, Causal, Linear, Mode, Padding, ScaledDot, ops};
+use regard::{
+    Alibi, Attention, Causal, Cosine, Distance, Hard, Linear, Mode, Padding, ScaledDot, Sigmoid, SoftCap, Softmax,
+    TopK, ops,
+};
 
 fn multi_head(oracle: &Oracle, device: &Device) -> MultiHeadAttention {
     let mut layer = MultiHeadAttentionConfig::new(24, 4).init(device).unwrap();
@@ -112,4 +115,45 @@ fn sinusoidal_positions() {
     let expected = oracle.tensor::<2>("interleaved", &device);
     close("from 0", &sinusoidal(0, 10, 12, &device), &expected, 1e-6);
     close("from 4", &sinusoidal(4, 6, 12, &device), &expected.narrow(0, 4, 6), 1e-6);
+}
+
+#[test]
+fn scores_biases_and_normalizers_of_x_transformers() {
+    let (oracle, device) = (Oracle::open("nouns"), tracked());
+    let sink = oracle.tensor::<1>("sink", &device).require_grad();
+    let names = ["queries", "keys", "values"];
+    let plain = Attention::default;
+    let cases = [
+        ("cosine", Attention::new(Cosine::new([10.0]))),
+        ("distance", Attention::new(Distance { scale: Some(0.5) })),
+        ("cap", plain().bias(SoftCap::new(2.0).unwrap())),
+        ("alibi", plain().bias(Alibi::new(6)).mask(Causal::default())),
+        ("sigmoid", plain().normalizer(Sigmoid::new(0.0).unwrap())),
+        ("top", plain().normalizer(TopK::new(2).unwrap())),
+        ("hard", plain().normalizer(Hard)),
+        ("quiet", plain().normalizer(Softmax::default().sink([0.0; 6]))),
+        ("sink", plain()),
+    ];
+    for (case, attention) in cases {
+        let inputs = names.map(|name| oracle.tensor::<4>(name, &device).require_grad());
+        let [queries, keys, values] = inputs.clone();
+        let attended = match case {
+            "sink" => ops::attend_learned(queries, keys, values, sink.clone(), |sink| {
+                Ok(attention.normalizer(Softmax::default().sink(sink)))
+            }),
+            _ => ops::attend(queries, keys, values, &attention),
+        };
+        let output = attended.unwrap().context;
+        close(case, &output, &oracle.tensor(&format!("{case}.output"), &device), 1e-5);
+        let gradients = (output * oracle.tensor("cotangent", &device)).sum().backward();
+        let expected = |name: &str| format!("{case}.gradient.{name}");
+        for (name, input) in names.iter().zip(inputs) {
+            let expected = oracle.tensor(&expected(name), &device.clone().inner());
+            close(&format!("{case}, gradient of {name}"), &input.grad(&gradients).unwrap(), &expected, 2e-5);
+        }
+        if case == "sink" {
+            let expected = oracle.tensor(&expected("sink"), &device.clone().inner());
+            close("gradient of the sink", &sink.grad(&gradients).unwrap(), &expected, 2e-5);
+        }
+    }
 }

@@ -15,7 +15,7 @@ const STEPS: usize = 2_000_000;
 /// AVX2 if `REGARD_ISA` asks for it as it does of the kernel.
 pub fn multiply_adds() -> f64 {
     let threads = rayon::current_num_threads();
-    let best = (0..5).map(|_| {
+    let best = (0..3).map(|_| {
         let start = Instant::now();
         let lanes: usize = rayon::broadcast(|_| spin()).into_iter().sum();
         assert_eq!(lanes % threads, 0, "all threads have the same vectors");
@@ -90,7 +90,7 @@ pub fn reading() -> f64 {
     const BYTES: usize = 512 << 20;
     let numbers = vec![1u64; BYTES / 8];
     let part = numbers.len().div_ceil(16 * rayon::current_num_threads());
-    let best = (0..5).map(|_| {
+    let best = (0..3).map(|_| {
         let start = Instant::now();
         let sum: u64 = numbers.par_chunks(part).map(|part| part.iter().sum::<u64>()).sum();
         assert_eq!(black_box(sum), numbers.len() as u64);

@@ -8,6 +8,7 @@ mod language;
 mod lines;
 mod process;
 mod pronounce;
+mod task;
 mod train;
 mod translate;
 mod view;

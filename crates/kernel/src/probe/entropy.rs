@@ -1,10 +1,12 @@
 //! How widely each query looks.
 
-use super::Probe;
+use std::any::Any;
+
+use super::{Page, Probe, page_of};
 use crate::Result;
 use crate::scores::Scores;
-use crate::shape::{Shape, Tile};
-use crate::simd::{ln, multiversion};
+use crate::shape::{QUERY_BLOCK, Shape, Tile};
+use crate::simd::{LANES, Lanes, ln, multiversion};
 
 /// The entropy of each row in nats, `-Σ_j a_ij ln a_ij`, `[batch, head, query]`: 0 where a query looks at one key, ln n
 /// where it looks at n alike.
@@ -39,23 +41,37 @@ impl Probe for Entropy {
         Ok(())
     }
 
-    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+    fn page(&self, block: &Tile) -> Box<dyn Page> {
+        let _ = block;
+        Box::new(Entropies([0.0; QUERY_BLOCK]))
+    }
+
+    fn file(&mut self, block: &Tile, page: Box<dyn Any>) {
         let [_, heads, queries] = self.shape;
-        let rows = &mut self.values[(tile.batch * heads + tile.head) * queries..][tile.queries.clone()];
-        add(weights.values(), weights.lanes(), rows);
+        let rows = &mut self.values[(block.batch * heads + block.head) * queries..][block.queries.clone()];
+        rows.copy_from_slice(&page_of::<Entropies>(page).0[..rows.len()]);
+    }
+}
+
+/// Of the queries of a block.
+struct Entropies([f32; QUERY_BLOCK]);
+
+impl Page for Entropies {
+    fn tile(&mut self, _: &Tile, weights: &Scores) {
+        add(weights.values(), weights.lanes(), &mut self.0);
     }
 }
 
 multiversion! {
-    fn add<I>(weights: &[f32], lanes: usize, entropies: &mut [f32]) {
-        let mut sums = [0.0f32; crate::QUERY_BLOCK];
-        for row in weights.chunks_exact(lanes.max(1)) {
-            for (sum, &weight) in sums.iter_mut().zip(row) {
-                *sum -= if weight == 0.0 { 0.0 } else { weight * ln::<I>(weight) };
+    fn add<I>(weights: &[f32], lanes: usize, entropies: &mut [f32; QUERY_BLOCK]) {
+        for (first, entropies) in entropies.as_chunks_mut().0.iter_mut().enumerate().take(lanes / LANES) {
+            let mut sum = Lanes::ZERO;
+            for row in weights.chunks_exact(lanes) {
+                // The logarithm of 0 is finite here, and nothing times that is nothing.
+                let weight = Lanes::load(&row[first * LANES..]);
+                sum = weight.fma::<I>(weight.map(|weight| -ln::<I>(weight)), sum);
             }
-        }
-        for (entropy, sum) in entropies.iter_mut().zip(sums) {
-            *entropy += sum;
+            *entropies = Lanes(*entropies).add(sum).0;
         }
     }
 }

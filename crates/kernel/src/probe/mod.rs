@@ -2,6 +2,9 @@
 //!
 //! A weight is made again from q, k and the row's log-sum-exp, so a probe can look at any length: it is shown one tile
 //! after another and keeps only what it is made to keep.
+//!
+//! A block of queries is one thread's work: the thread makes a tile, and while that lies in its cache, lets every probe note
+//! what it wants on a [`Page`] of its own. Pages are handed to the probes in order, so threads have no say in the results.
 
 mod entropy;
 mod pyramid;
@@ -9,6 +12,7 @@ mod received;
 mod top_keys;
 mod weights;
 
+use std::any::Any;
 use std::ops::Range;
 
 use crate::pack;
@@ -43,7 +47,7 @@ pub enum Stage {
 }
 
 /// Notes something about the weights of an attention.
-pub trait Probe: Send {
+pub trait Probe: Send + Sync {
     /// What the probe is shown: weights, unless it says otherwise.
     fn stage(&self) -> Stage {
         Stage::default()
@@ -55,17 +59,27 @@ pub trait Probe: Send {
     /// If the problem is too large for the probe, or has not what it asks for.
     fn begin(&mut self, shape: &Shape) -> Result<()>;
 
-    /// A tile of weights, or of what [`stage`](Probe::stage) asks for. Tiles come by batch, then head, then queries, then
-    /// keys; those that are hidden altogether do not come, and hidden pairs of the others weigh 0. Weight that a sink took
-    /// is nowhere.
+    /// An empty page for what some queries look at; `block` has these and all keys.
+    fn page(&self, block: &Tile) -> Box<dyn Page>;
+
+    /// Takes a page back that every tile of `block` has been noted on. Pages come by batch, then head, then queries.
+    fn file(&mut self, block: &Tile, page: Box<dyn Any>);
+}
+
+/// What a [`Probe`] notes about one block of queries.
+pub trait Page: Any + Send {
+    /// A tile of weights, or of what [`stage`](Probe::stage) asks for. Tiles come in the order of their keys; those that are
+    /// hidden altogether do not come, and hidden pairs of the others weigh 0. Weight that a sink took is nowhere.
     fn tile(&mut self, tile: &Tile, weights: &Scores);
 }
 
-/// Tiles that are computed, by all threads, before the probes see them: as many as a processor's own cache holds.
-const WAVE: usize = 32;
+/// A page as the probe that made it knows it.
+fn page_of<P: Page>(page: Box<dyn Any>) -> P {
+    *page.downcast().expect("a probe is handed the pages that it has made")
+}
 
-/// Tiles of the same queries that are computed together.
-const TOGETHER: usize = 4;
+/// Blocks of queries a thread that are noted before any is filed, so that threads seldom wait for each other.
+const AHEAD: usize = 4;
 
 /// Shows every probe what it asks for, of some queries and some keys. Stages are few, and each has a pass of its own.
 pub(crate) fn run(
@@ -89,92 +103,82 @@ pub(crate) fn run(
     }
     for stage in stages {
         let asking = probes.iter_mut().filter(|probe| probe.stage() == stage).collect();
-        show(problem, lse, stage, [&queries, &keys], asking);
+        show(problem, lse, stage, [&queries, &keys], &shape, asking);
     }
     Ok(())
 }
 
-/// Shows some queries and some keys at a stage to all probes.
+/// Shows some queries and some keys, whose sizes are those of `shape`, at a stage to all probes.
 fn show(
     problem: &Problem,
     lse: &[f32],
     stage: Stage,
     [queries, keys]: [&Range<usize>; 2],
+    shape: &Shape,
     mut probes: Vec<&mut &mut dyn Probe>,
 ) {
-    let shape = Shape { queries: queries.len(), keys: keys.len(), ..problem.shape };
-    let Shape { batch, heads, .. } = shape;
-    let per_block = blocks(keys.clone(), TOGETHER * KEY_BLOCK).count();
-    let count = batch * heads * blocks(queries.clone(), QUERY_BLOCK).count() * per_block;
-    let share = shape.queries as f64 * shape.keys as f64 / (problem.shape.queries as f64 * problem.shape.keys as f64);
-    let mut runs = (0..batch * heads).flat_map(|unit| {
-        blocks(queries.clone(), QUERY_BLOCK).flat_map(move |queries| {
-            let run = move |keys| problem.tile(unit / heads, unit % heads, queries.clone(), keys);
-            blocks(keys.clone(), TOGETHER * KEY_BLOCK).map(run)
-        })
-    });
     let limits = if stage == Stage::Weights { AllLimits::find(problem) } else { None };
-    let mut memory = vec![0.0; (WAVE / TOGETHER).min(count) * TOGETHER * QUERY_BLOCK * KEY_BLOCK];
+    let per_query = problem.work() / (problem.size(1) as f64).max(1.0) * keys.len() as f64;
+    let per_query = per_query / (problem.shape.keys as f64).max(1.0);
+    let mut blocks = (0..shape.batch * shape.heads).flat_map(|unit| {
+        blocks(queries.clone(), QUERY_BLOCK).map(move |queries| (unit / shape.heads, unit % shape.heads, queries))
+    });
     loop {
-        let wave: Vec<Tile> = runs.by_ref().take(WAVE / TOGETHER).collect();
+        let mut wave: Vec<_> = blocks
+            .by_ref()
+            .take(AHEAD * rayon::current_num_threads())
+            .map(|(batch, head, at)| {
+                let queries = at.start - queries.start..at.end - queries.start;
+                let block = Tile { shape, batch, head, queries, keys: 0..shape.keys };
+                let pages: Vec<_> = probes.iter().map(|probe| probe.page(&block)).collect();
+                (problem.tile(batch, head, at, keys.clone()), block, pages)
+            })
+            .collect();
         if wave.is_empty() {
             return;
         }
-        let work = problem.work() * share * wave.len() as f64 / count as f64;
-        let mut tiles: Vec<_> = wave.iter().map(|run| (run, Vec::new())).collect();
-        let tasks = tiles.iter_mut().zip(memory.chunks_exact_mut(TOGETHER * QUERY_BLOCK * KEY_BLOCK)).collect();
-        run_tasks(work, tasks, |((run, tiles), memory)| {
-            *tiles = shown(problem, lse, limits.as_ref(), stage, run, memory);
-        });
-        let tiles: Vec<_> = tiles
-            .into_iter()
-            .flat_map(|(_, tiles)| tiles)
-            .map(|(tile, scores)| {
-                let tile = Tile {
-                    shape: &shape,
-                    queries: tile.queries.start - queries.start..tile.queries.end - queries.start,
-                    keys: tile.keys.start - keys.start..tile.keys.end - keys.start,
-                    ..tile
-                };
+        let work = per_query * wave.iter().map(|(_, block, _)| block.queries.len() as f64).sum::<f64>();
+        run_tasks(work, wave.iter_mut().collect(), |(place, block, pages)| {
+            tiles(problem, lse, limits.as_ref(), stage, place, |keys, scores| {
+                let keys = keys.start - place.keys.start..keys.end - place.keys.start;
+                let tile = Tile { keys, ..block.clone() };
                 let scores = scores.renumbered(&tile);
-                (tile, scores)
-            })
-            .collect();
-        run_tasks(work, probes.iter_mut().collect(), |probe| {
-            tiles.iter().for_each(|(tile, scores)| probe.tile(tile, scores));
+                pages.iter_mut().for_each(|page| page.tile(&tile, &scores));
+            });
         });
+        for (_, block, pages) in wave {
+            probes.iter_mut().zip(pages).for_each(|(probe, page)| probe.file(&block, page));
+        }
     }
 }
 
-/// What a run of tiles shows at a stage, without those that are hidden.
-fn shown<'a>(
-    problem: &'a Problem,
+/// What the tiles of a block show at a stage, without those that are hidden.
+fn tiles(
+    problem: &Problem,
     lse: &[f32],
     limits: Option<&AllLimits>,
     stage: Stage,
-    run: &Tile,
-    memory: &'a mut [f32],
-) -> Vec<(Tile<'a>, Scores<'a>)> {
+    block: &Tile,
+    mut show: impl FnMut(Range<usize>, Scores),
+) {
     let Shape { heads, queries, query_width, .. } = problem.shape;
-    let count = run.queries.len();
-    let first = (run.batch * heads + run.head) * queries + run.queries.start;
+    let count = block.queries.len();
+    let first = (block.batch * heads + block.head) * queries + block.queries.start;
     let mut rows = [f32::INFINITY; QUERY_BLOCK];
     rows[..count].copy_from_slice(&lse[first..first + count]);
     let limits = limits.map(|limits| limits.of(first..first + count));
     let normalizer = &problem.attention.normalizer;
-    scratch::with([query_width * pad(count)], |[transposed]| {
-        let source = problem.queries.matrix(run.batch, run.head).slice(run.queries.clone());
+    scratch::with([query_width * pad(count), pad(count) * KEY_BLOCK], |[transposed, buffer]| {
+        let source = problem.queries.matrix(block.batch, block.head).slice(block.queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count, width: query_width };
-        let mut tiles = Vec::with_capacity(TOGETHER);
-        for (keys, memory) in blocks(run.keys.clone(), KEY_BLOCK).zip(memory.chunks_exact_mut(QUERY_BLOCK * KEY_BLOCK))
-        {
-            let tile = problem.tile(run.batch, run.head, run.queries.clone(), keys);
+        for keys in blocks(block.keys.clone(), KEY_BLOCK) {
+            let tile = problem.tile(block.batch, block.head, block.queries.clone(), keys.clone());
             let seen = if let Stage::Scores { .. } = stage { Seen::Everything } else { problem.seen(&tile) };
             if matches!(seen, Seen::Nothing) {
                 continue;
             }
-            let mut scores = Scores::of(&tile, &seen, memory);
+            let mut scores = Scores::of(&tile, &seen, buffer);
             match stage {
                 Stage::Scores { biases } => problem.biased(&tile, &packed, biases, &mut scores),
                 Stage::Masked => problem.scores(&tile, &packed, &seen, &mut scores),
@@ -189,8 +193,7 @@ fn shown<'a>(
                     }
                 }
             }
-            tiles.push((tile, scores));
+            show(keys, scores);
         }
-        tiles
-    })
+    });
 }

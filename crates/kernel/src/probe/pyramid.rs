@@ -1,11 +1,12 @@
 //! A picture of a map of any size.
 
+use std::any::Any;
 use std::ops::Range;
 
-use super::Probe;
+use super::{Page, Probe, page_of};
 use crate::scores::Scores;
 use crate::shape::{QUERY_BLOCK, Shape, Tile};
-use crate::simd::multiversion;
+use crate::simd::{LANES, Lanes, floats_mut, multiversion};
 use crate::{Error, Result};
 
 /// Each head's map, shrunk to at most `pixels` × `pixels`: the mean of the weights under a pixel, which shows where
@@ -90,41 +91,83 @@ impl Probe for Pyramid {
         Ok(())
     }
 
-    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+    fn page(&self, block: &Tile) -> Box<dyn Page> {
+        let [_, _, rows, columns] = self.shape;
+        let [queries, keys] = self.lengths;
+        let runs: Vec<_> = runs(block.queries.clone(), queries, rows)
+            .map(|(_, at)| at.start - block.queries.start..at.end - block.queries.start)
+            .collect();
+        let size = runs.len() * columns;
+        Box::new(Strip { runs, keys, columns, sums: vec![0.0; size], maxima: vec![0.0; size] })
+    }
+
+    fn file(&mut self, block: &Tile, page: Box<dyn Any>) {
         let [_, heads, rows, columns] = self.shape;
         let [queries, keys] = self.lengths;
-        let first = (tile.batch * heads + tile.head) * rows * columns;
-        let mut query_runs = [const { (0, 0..0, 0.0) }; QUERY_BLOCK];
-        let mut count = 0;
-        for (run, (row, at)) in query_runs.iter_mut().zip(runs(tile.queries.clone(), queries, rows)) {
-            let lanes = at.start - tile.queries.start..at.end - tile.queries.start;
-            *run = (row, lanes, 1.0 / under(row, queries, rows).len() as f32);
-            count += 1;
-        }
-        for (column, key_run) in runs(tile.keys.clone(), keys, columns) {
-            let share = 1.0 / under(column, keys, columns).len() as f32;
-            let values = &weights.values()[(key_run.start - tile.keys.start) * weights.lanes()..];
-            let (sums, maxima) = sums_and_maxima(values, weights.lanes(), key_run.len());
-            for (row, lanes, of_row) in &query_runs[..count] {
-                let pixel = first + row * columns + column;
-                self.mean[pixel] += sums[lanes.clone()].iter().sum::<f32>() * (of_row * share);
-                self.max[pixel] = maxima[lanes.clone()].iter().fold(self.max[pixel], |a, &b| if b > a { b } else { a });
+        let first = (block.batch * heads + block.head) * rows * columns;
+        let Strip { sums, maxima, .. } = page_of(page);
+        for (run, (row, _)) in runs(block.queries.clone(), queries, rows).enumerate() {
+            let of_row = under(row, queries, rows).len();
+            for column in 0..columns {
+                let (pixel, noted) = (first + row * columns + column, run * columns + column);
+                self.mean[pixel] += sums[noted] / (of_row * under(column, keys, columns).len()) as f32;
+                self.max[pixel] = greater(self.max[pixel], maxima[noted]);
             }
         }
     }
 }
 
+/// The part of a picture that a block of queries makes.
+struct Strip {
+    /// The queries of the block, cut where the pixel changes.
+    runs: Vec<Range<usize>>,
+    keys: usize,
+    columns: usize,
+    /// `[run, column]`
+    sums: Vec<f32>,
+    /// `[run, column]`
+    maxima: Vec<f32>,
+}
+
+impl Page for Strip {
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        let lanes = weights.lanes();
+        for (column, keys) in runs(tile.keys.clone(), self.keys, self.columns) {
+            let rows = keys.start - tile.keys.start..keys.end - tile.keys.start;
+            let values = &weights.values()[rows.start * lanes..rows.end * lanes];
+            let (sums, maxima) = (&mut self.sums[column..], &mut self.maxima[column..]);
+            shrink(values, lanes, &self.runs, self.columns, sums, maxima);
+        }
+    }
+}
+
+/// The greater of two numbers; a NaN in `b` is passed over.
+#[inline(always)]
+fn greater(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 multiversion! {
-    /// Of each query, over some keys.
-    fn sums_and_maxima<I>(values: &[f32], lanes: usize, keys: usize) -> ([f32; QUERY_BLOCK], [f32; QUERY_BLOCK]) {
-        let mut sums = [0.0f32; QUERY_BLOCK];
-        let mut maxima = [0.0f32; QUERY_BLOCK];
-        for row in values.chunks(lanes).take(keys) {
-            for ((sum, max), &x) in sums.iter_mut().zip(&mut maxima).zip(row) {
-                *sum += x;
-                *max = if x > *max { x } else { *max };
+    /// Adds weights up, and finds the greatest, over some keys and then over each run of queries; a run's result is the first
+    /// of every `columns`.
+    fn shrink<I>(
+        values: &[f32], lanes: usize, runs: &[Range<usize>], columns: usize, sums: &mut [f32], maxima: &mut [f32],
+    ) {
+        let (mut of_keys, mut most) = ([Lanes::ZERO; QUERY_BLOCK / LANES], [Lanes::ZERO; QUERY_BLOCK / LANES]);
+        for row in values.chunks_exact(lanes.max(1)) {
+            for ((sum, max), &weights) in of_keys.iter_mut().zip(&mut most).zip(row.as_chunks().0) {
+                *sum = sum.add(Lanes(weights));
+                *max = max.max(Lanes(weights));
             }
         }
-        (sums, maxima)
+        let (of_keys, most) = (floats_mut(&mut of_keys), floats_mut(&mut most));
+        for (i, run) in runs.iter().enumerate() {
+            let (whole, rest) = of_keys[run.clone()].as_chunks();
+            let sum = whole.iter().fold(Lanes::load_or(rest, 0.0), |sum, &more| sum.add(Lanes(more)));
+            sums[i * columns] += sum.sum();
+            let (whole, rest) = most[run.clone()].as_chunks();
+            let max = whole.iter().fold(Lanes::load_or(rest, 0.0), |max, &more| max.max(Lanes(more)));
+            maxima[i * columns] = max.0.iter().fold(maxima[i * columns], |a, &b| greater(a, b));
+        }
     }
 }

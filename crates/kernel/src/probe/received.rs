@@ -1,9 +1,11 @@
 //! How much each key is looked at.
 
-use super::Probe;
+use std::any::Any;
+
+use super::{Page, Probe, page_of};
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
-use crate::simd::{LANES, Lanes, multiversion};
+use crate::simd::{Lanes, multiversion};
 use crate::{Error, Result};
 
 /// The weight that each key receives from all queries, `Σ_i a_ij`, `[batch, head, key]`.
@@ -42,19 +44,42 @@ impl Probe for Received {
         Ok(())
     }
 
-    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+    fn page(&self, block: &Tile) -> Box<dyn Page> {
+        Box::new(Sums(vec![0.0; block.keys.len()]))
+    }
+
+    fn file(&mut self, block: &Tile, page: Box<dyn Any>) {
         let [_, heads, keys] = self.shape;
-        let sums = &mut self.values[(tile.batch * heads + tile.head) * keys..][..keys];
-        add(weights.values(), weights.lanes(), tile.queries.len(), &mut sums[tile.keys.clone()]);
+        let sums = &mut self.values[(block.batch * heads + block.head) * keys..][..keys];
+        sums.iter_mut().zip(page_of::<Sums>(page).0).for_each(|(sum, more)| *sum += more);
+    }
+}
+
+/// Of each key, over the queries of a block.
+struct Sums(Vec<f32>);
+
+impl Page for Sums {
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        sum(weights.values(), weights.lanes(), tile.queries.len(), &mut self.0[tile.keys.clone()]);
     }
 }
 
 multiversion! {
-    fn add<I>(weights: &[f32], lanes: usize, queries: usize, sums: &mut [f32]) {
-        for (row, sum) in weights.chunks_exact(lanes.max(1)).zip(sums) {
-            let (whole, rest) = row[..queries].as_chunks::<LANES>();
-            let whole = whole.iter().fold(Lanes::load_or(rest, 0.0), |sum, &weights| sum.add(Lanes(weights)));
-            *sum += whole.sum();
+    fn sum<I>(weights: &[f32], lanes: usize, queries: usize, sums: &mut [f32]) {
+        let (fours, rest) = sums.as_chunks_mut();
+        for (i, sums) in fours.iter_mut().enumerate() {
+            *sums = I::sums(&std::array::from_fn(|j| folded(&weights[(4 * i + j) * lanes..][..queries])));
+        }
+        for (row, sum) in weights.chunks_exact(lanes.max(1)).skip(4 * fours.len()).zip(rest) {
+            *sum = folded(&row[..queries]).sum();
         }
     }
+}
+
+/// A row's vectors added up.
+#[inline(always)]
+fn folded(row: &[f32]) -> Lanes {
+    let (whole, rest) = row.as_chunks();
+    let rest = if rest.is_empty() { Lanes::ZERO } else { Lanes::load_or(rest, 0.0) };
+    whole.iter().fold(rest, |sum, &weights| sum.add(Lanes(weights)))
 }

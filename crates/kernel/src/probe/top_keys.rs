@@ -1,8 +1,11 @@
 //! What each query looks at most.
 
-use super::Probe;
+use std::any::Any;
+use std::cmp::Reverse;
+
+use super::{Page, Probe, page_of};
 use crate::scores::Scores;
-use crate::shape::{QUERY_BLOCK, Shape, Tile};
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
 use crate::simd::{LANES, Lanes, multiversion};
 use crate::{Error, Result};
 
@@ -45,6 +48,9 @@ impl TopKeys {
 impl Probe for TopKeys {
     fn begin(&mut self, shape: &Shape) -> Result<()> {
         self.shape = [shape.batch, shape.heads, shape.queries];
+        if u32::try_from(shape.keys).is_err() {
+            return Err(Error::new("keys to rank", shape.keys, "fewer than 2^32"));
+        }
         self.k = self.wanted.min(shape.keys);
         let size = self.shape.iter().try_fold(self.k, |size, &n| size.checked_mul(n));
         self.best.clear();
@@ -55,40 +61,82 @@ impl Probe for TopKeys {
         Ok(())
     }
 
-    fn tile(&mut self, tile: &Tile, weights: &Scores) {
-        if self.k == 0 {
-            return;
-        }
-        let [_, heads, queries] = self.shape;
-        let first = (tile.batch * heads + tile.head) * queries + tile.queries.start;
-        let rows = &mut self.best[first * self.k..][..tile.queries.len() * self.k];
-        // What a weight must exceed to be among the strongest: few do, and whole rows are passed over at once.
+    fn page(&self, block: &Tile) -> Box<dyn Page> {
         let mut least = [f32::INFINITY; QUERY_BLOCK];
-        rows.chunks_exact(self.k).zip(&mut least).for_each(|(best, least)| *least = best[self.k - 1].weight);
-        for (i, key) in tile.keys.clone().enumerate() {
-            let mut stronger = stronger(&weights.values()[i * weights.lanes()..][..weights.lanes()], &least);
-            while stronger != 0 {
-                let query = stronger.trailing_zeros() as usize;
-                stronger &= stronger - 1;
-                let (best, weight) = (&mut rows[query * self.k..][..self.k], weights.row(key)[query]);
-                let mut place = self.k - 1;
-                while place > 0 && best[place - 1].weight < weight {
-                    best[place] = best[place - 1];
-                    place -= 1;
-                }
-                best[place] = TopKey { key, weight };
-                least[query] = best[self.k - 1].weight;
+        least[..block.queries.len()].fill(if self.k == 0 { f32::INFINITY } else { 0.0 });
+        let room = self.k + self.k.max(LEAST_ROOM);
+        Box::new(Bags { k: self.k, room, entries: vec![0; block.queries.len() * room], held: [0; QUERY_BLOCK], least })
+    }
+
+    fn file(&mut self, block: &Tile, page: Box<dyn Any>) {
+        let [_, heads, queries] = self.shape;
+        let first = ((block.batch * heads + block.head) * queries + block.queries.start) * self.k;
+        let mut bags: Bags = page_of(page);
+        for query in 0..block.queries.len() {
+            let bag = bags.bag(query);
+            bag.sort_unstable_by_key(|&entry| Reverse(entry));
+            for (best, &entry) in self.best[first + query * self.k..][..self.k].iter_mut().zip(&*bag) {
+                *best = TopKey { key: !(entry as u32) as usize, weight: f32::from_bits((entry >> 32) as u32) };
+            }
+        }
+    }
+}
+
+/// Room for so many keys beside the strongest, at least.
+const LEAST_ROOM: usize = 16;
+
+/// Keys that may be among the `k` strongest of their query. A bag that is full is cut down to the strongest, and what a weight
+/// must exceed to be put in rises: sorting each key into its place would take longer.
+struct Bags {
+    k: usize,
+    room: usize,
+    /// `room` for each query: a weight's bits above those of the key, inverted, so that greater is stronger or else earlier.
+    entries: Vec<u64>,
+    held: [usize; QUERY_BLOCK],
+    least: [f32; QUERY_BLOCK],
+}
+
+impl Bags {
+    fn bag(&mut self, query: usize) -> &mut [u64] {
+        &mut self.entries[query * self.room..][..self.held[query]]
+    }
+
+    fn put(&mut self, query: usize, weight: f32, key: usize) {
+        self.entries[query * self.room + self.held[query]] =
+            u64::from(weight.to_bits()) << 32 | u64::from(!(key as u32));
+        self.held[query] += 1;
+        if self.held[query] == self.room {
+            let last = self.k - 1;
+            let (_, &mut weakest, _) = self.bag(query).select_nth_unstable_by_key(last, |&entry| Reverse(entry));
+            self.least[query] = f32::from_bits((weakest >> 32) as u32);
+            self.held[query] = self.k;
+        }
+    }
+}
+
+impl Page for Bags {
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        // Few weights exceed what they must, and whole rows are passed over at once.
+        let stronger = stronger(weights.values(), weights.lanes(), &self.least);
+        for (mut found, key) in stronger.into_iter().zip(tile.keys.clone()) {
+            while found != 0 {
+                let query = found.trailing_zeros() as usize;
+                found &= found - 1;
+                self.put(query, weights.row(key)[query], key);
             }
         }
     }
 }
 
 multiversion! {
-    /// One bit for each weight that is greater than its limit.
-    fn stronger<I>(weights: &[f32], limits: &[f32; QUERY_BLOCK]) -> u64 {
-        let (weights, limits) = (weights.as_chunks::<LANES>().0, limits.as_chunks::<LANES>().0);
-        weights.iter().zip(limits).enumerate().fold(0, |bits, (i, (&weights, &limits))| {
-            bits | u64::from(I::above(Lanes(weights), Lanes(limits))) << (i * LANES)
-        })
+    /// Of each key one bit for each query whose limit its weight exceeds.
+    fn stronger<I>(weights: &[f32], lanes: usize, limits: &[f32; QUERY_BLOCK]) -> [u64; KEY_BLOCK] {
+        let mut stronger = [0; KEY_BLOCK];
+        for (row, stronger) in weights.chunks_exact(lanes.max(1)).zip(&mut stronger) {
+            for (i, (&weights, &limits)) in row.as_chunks().0.iter().zip(limits.as_chunks().0).enumerate() {
+                *stronger |= u64::from(I::above(Lanes(weights), Lanes(limits))) << (i * LANES);
+            }
+        }
+        stronger
     }
 }

@@ -1,9 +1,12 @@
 //! The whole map, for inputs that are small.
 
-use super::{Probe, Stage};
+use std::any::Any;
+
+use super::{Page, Probe, Stage, page_of};
 use crate::scores::Scores;
 use crate::shape::{Shape, Tile};
-use crate::{Error, Result};
+use crate::view::Matrix;
+use crate::{Error, Result, pack};
 
 /// Every weight, `[batch, head, query, key]`, or what comes before it.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +46,11 @@ impl Weights {
         &self.values
     }
 
+    /// What is noted of tiles that are not shown.
+    fn hidden(&self) -> f32 {
+        if self.stage == Stage::Masked { f32::NEG_INFINITY } else { 0.0 }
+    }
+
     /// Gives the weights away.
     pub fn into_values(self) -> Vec<f32> {
         self.values
@@ -66,22 +74,38 @@ impl Probe for Weights {
             return Err(Error::new("weights to keep", format!("{:?}", self.shape), expected));
         };
         self.values.clear();
-        self.values.resize(size, if self.stage == Stage::Masked { f32::NEG_INFINITY } else { 0.0 });
+        self.values.resize(size, self.hidden());
         Ok(())
     }
 
-    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+    fn page(&self, block: &Tile) -> Box<dyn Page> {
+        let wanted = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&block.head));
+        let size = if wanted { block.queries.len() * block.keys.len() } else { 0 };
+        Box::new(Map(vec![self.hidden(); size]))
+    }
+
+    fn file(&mut self, block: &Tile, page: Box<dyn Any>) {
         let [_, heads, queries, keys] = self.shape;
+        let rows = page_of::<Map>(page).0;
         for slot in 0..heads {
-            if self.chosen.as_ref().map_or(slot, |chosen| chosen[slot]) != tile.head {
-                continue;
-            }
-            let map = &mut self.values[(tile.batch * heads + slot) * queries * keys..][..queries * keys];
-            for key in tile.keys.clone() {
-                for (query, &weight) in tile.queries.clone().zip(weights.row(key)) {
-                    map[query * keys + key] = weight;
-                }
+            if self.chosen.as_ref().map_or(slot, |chosen| chosen[slot]) == block.head {
+                let first = ((block.batch * heads + slot) * queries + block.queries.start) * keys;
+                self.values[first..first + rows.len()].copy_from_slice(&rows);
             }
         }
+    }
+}
+
+/// `[query of the block, key]`, or nothing where nobody asked.
+struct Map(Vec<f32>);
+
+impl Page for Map {
+    fn tile(&mut self, tile: &Tile, weights: &Scores) {
+        if self.0.is_empty() {
+            return;
+        }
+        let length = self.0.len() / tile.queries.len();
+        let weights = Matrix::panel(weights.values(), tile.keys.len(), tile.queries.len(), weights.lanes());
+        pack::untransposed(weights, &mut self.0[tile.keys.start..], length);
     }
 }

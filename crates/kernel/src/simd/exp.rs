@@ -69,22 +69,21 @@ pub(crate) fn tanh_near<I: Isa>(x: f32) -> f32 {
     I::fma(I::fma(I::fma(-17.0 / 315.0, square, 2.0 / 15.0), square, -1.0 / 3.0), square * x, x)
 }
 
-/// `ln x` to about 2e-7 of itself, for positive, normal x. A NaN comes out as one.
+/// `ln x` to about 2e-7 of itself, for positive, normal x; finite for 0. A NaN comes out as one.
 ///
-/// `x = 2^n · m` with m between √½ and √2, and `ln m = 2 artanh s` with `s = (m - 1) / (m + 1)`, as its series up to s⁹.
+/// `x = 2^n · (1 + f)` with 1 + f between √½ and √2, and `ln(1 + f) = f - f²/2 + f³ P(f)`, P fitted to an error of 3e-8
+/// relative to the logarithm. No division: it would take as long as all the rest.
 #[inline(always)]
 pub(crate) fn ln<I: Isa>(x: f32) -> f32 {
     let bits = x.to_bits().wrapping_sub(std::f32::consts::FRAC_1_SQRT_2.to_bits());
     let n = (bits as i32 >> 23) as f32;
-    let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(std::f32::consts::FRAC_1_SQRT_2.to_bits()));
-    let s = (m - 1.0) / (m + 1.0);
-    let square = s * s;
-    let mut y = 1.0 / 9.0;
-    for c in [1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0] {
-        y = I::fma(y, square, c);
+    let f = f32::from_bits((bits & 0x007f_ffff).wrapping_add(std::f32::consts::FRAC_1_SQRT_2.to_bits())) - 1.0;
+    let mut y = 8.700_418e-2;
+    for c in [-1.426_748_4e-1, 1.491_477_2e-1, -1.657_758_5e-1, 1.996_306_3e-1, -2.500_133_7e-1, 3.333_391e-1, -0.5] {
+        y = I::fma(y, f, c);
     }
-    let ln_m = I::fma(2.0 * s * square, y, 2.0 * s);
-    if x.is_nan() { x } else { I::fma(n, std::f32::consts::LN_2, ln_m) }
+    let ln = I::fma(n, std::f32::consts::LN_2, I::fma(f * f, y, f));
+    if x.is_nan() { x } else { ln }
 }
 
 #[cfg(test)]

@@ -7,14 +7,15 @@ use burn::tensor::Tensor;
 use regard::{Mode, mix};
 use regard_models::{Translator, weights};
 
-use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
-use super::{beginning, check_new, check_same, last};
+use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};
+use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::augment;
 use crate::data::batches::{Batching, Epoch, Lengths};
 use crate::data::pairs::{Corpus, Pair};
 use crate::data::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::interpreter;
 use crate::optimizer::Adam;
 use crate::presets::{Architecture, Network, Training, with_network};
@@ -98,7 +99,7 @@ pub fn start(
     let (network, adam) = begin(&run)?;
     std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
     tokenizer.save(out.join(interpreter::TOKENIZER))?;
-    interpreter::write_json(&out.join("run.json"), &run)?;
+    folder::write_json(&out.join("run.json"), &run)?;
     let recipe = Pairs::new(&run, &tokenizer, corpus.train, [encoded, dev], START)?;
     go_on(out, recipe, network, adam, START, stop, observe)
 }
@@ -108,13 +109,14 @@ pub fn start(
 /// # Errors
 /// As [`start`], and when there is no run, or its data have changed.
 pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
-    let mut run: Run = interpreter::read_json(&out.join("run.json"))?;
+    let mut run: Run = folder::read_json(&out.join("run.json"))?;
     let before = run.training.clone();
     run.training.steps = changes.steps.unwrap_or(before.steps);
     run.training.augment = changes.augment.unwrap_or(before.augment);
     check(&run.training)?;
+    check_size(out, run.architecture.numbers())?;
     if run.training != before {
-        interpreter::write_json(&out.join("run.json"), &run)?;
+        folder::write_json(&out.join("run.json"), &run)?;
     }
     let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
     let corpus = Corpus::open(&run.data)?;
@@ -243,7 +245,7 @@ impl<M: Translator> Recipe<M> for Pairs<'_> {
         loss(model, sources, targets, self.run.training.smoothing, part, mode)
     }
 
-    fn dev_loss(&self, model: &M, part: Part) -> Result<(f64, usize)> {
+    fn measure(&self, model: &M, part: Part) -> Result<Measured> {
         let batches = self.batching.in_order(&self.dev.lengths)?.batches;
         let (mut loss, mut tokens) = (0.0, 0);
         for batch in part.of(&batches) {
@@ -252,7 +254,7 @@ impl<M: Translator> Recipe<M> for Pairs<'_> {
             loss += f64::from(sum.into_scalar::<f32>());
             tokens += count;
         }
-        Ok((loss, tokens))
+        Ok(Measured { loss, tokens, right: None })
     }
 
     fn write(&self, folder: &Path, model: &M) -> Result<()> {

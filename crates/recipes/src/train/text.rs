@@ -12,14 +12,14 @@ use regard::{Mode, mix};
 use regard_models::{Gpt, GptConfig, weights};
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, Changes, Event, Outcome, Pace, Part, Recipe, Run, START, Session};
-use super::{beginning, check_new, check_same, last};
+use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};
+use super::{beginning, check_new, check_same, check_size, last};
 use crate::checkpoint::Position;
 use crate::data::DataError;
 use crate::data::characters::Characters;
 use crate::data::random::SplitMix64;
 use crate::error::{Error, Result};
-use crate::interpreter::{read_json, write_json};
+use crate::folder::{read_json, write_json};
 use crate::optimizer::{Adam, AdamConfig, Schedule};
 use crate::writer::{self, LanguageModel};
 
@@ -110,6 +110,7 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
         run.training.steps = steps;
     }
     check(&run.training)?;
+    check_size(out, run.architecture.numbers())?;
     let text = read(&run.data)?;
     check_same(&run.data, fingerprint(&text), run.fingerprint)?;
     let (model, adam) = begin(&run)?;
@@ -211,7 +212,7 @@ impl Recipe<Gpt> for Windows<'_> {
         Ok(Some(model.loss(&windows, mode)?.0))
     }
 
-    fn dev_loss(&self, model: &Gpt, part: Part) -> Result<(f64, usize)> {
+    fn measure(&self, model: &Gpt, part: Part) -> Result<Measured> {
         // Windows share a character: the last target of one is the first input of the next.
         let starts: Vec<usize> = (0..self.dev.len() - 1).step_by(self.context).collect();
         let windows: Vec<&[u32]> =
@@ -224,7 +225,7 @@ impl Recipe<Gpt> for Windows<'_> {
             loss += f64::from(sum.into_scalar::<f32>());
             tokens += count;
         }
-        Ok((loss, tokens))
+        Ok(Measured { loss, tokens, right: None })
     }
 
     fn write(&self, folder: &Path, model: &Gpt) -> Result<()> {

@@ -1,30 +1,99 @@
 use burn::tensor::{Int, Tensor};
 
-/// The keys and values of the positions decoded so far, `[batch, key head, position, feature]`.
+use crate::error::{Error, Result};
+
+/// Positions decoded so far, `[batch, head, position, feature]`.
 ///
 /// Room doubles as it fills, so a step copies one position, not the history.
 #[derive(Debug, Clone)]
-pub struct Cache {
-    keys: Tensor<4>,
-    values: Tensor<4>,
+pub(super) struct Store {
+    rows: Tensor<4>,
     length: usize,
+}
+
+impl Store {
+    pub fn new(rows: Tensor<4>) -> Self {
+        let length = rows.dims()[2];
+        Store { rows, length }
+    }
+
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// # Panics
+    /// When batch, heads or width are not those of the positions held.
+    pub fn append(&mut self, new: Tensor<4>) {
+        let [batch, heads, count, width] = new.dims();
+        let (end, room) = (self.length + count, self.rows.dims()[2]);
+        // Taken out rather than cloned, so that the store stays unique and is written in place.
+        let mut held = std::mem::replace(&mut self.rows, Tensor::empty([0, 0, 0, 0], &new.device()));
+        if end > room {
+            let old = held.slice_dim(2, 0..self.length);
+            held = Tensor::zeros([batch, heads, end.max(2 * room), width], &new.device());
+            held = held.slice_assign([0..batch, 0..heads, 0..self.length, 0..width], old);
+        }
+        self.rows = held.slice_assign([0..batch, 0..heads, self.length..end, 0..width], new);
+        self.length = end;
+    }
+
+    /// What is held, as a view.
+    pub fn rows(&self) -> Tensor<4> {
+        self.rows.clone().slice_dim(2, 0..self.length)
+    }
+
+    /// Refuses further positions of another batch.
+    pub fn check_batch(&self, input: &Tensor<3>) -> Result<()> {
+        let batch = self.rows.dims()[0];
+        if input.dims()[0] == batch {
+            return Ok(());
+        }
+        Err(Error::shape("input", &input.dims(), format!("the cache's batch of {batch}")))
+    }
+
+    pub fn select(&mut self, rows: Tensor<1, Int>) {
+        self.rows = self.rows.clone().select(0, rows);
+    }
+}
+
+/// The keys and values of the positions decoded so far, `[batch, key head, position, feature]`.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    keys: Store,
+    values: Store,
 }
 
 impl Cache {
     /// A cache that starts with these.
     pub fn new(keys: Tensor<4>, values: Tensor<4>) -> Self {
-        let length = keys.dims()[2];
-        Cache { keys, values, length }
+        Cache { keys: Store::new(keys), values: Store::new(values) }
+    }
+
+    /// `cache` with the keys and values of `input` appended; a new one if there is none.
+    pub(super) fn extend<'a>(
+        cache: &'a mut Option<Cache>,
+        input: &Tensor<3>,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+    ) -> Result<&'a Cache> {
+        match cache {
+            Some(cache) => {
+                cache.keys.check_batch(input)?;
+                cache.append(keys, values);
+                Ok(cache)
+            }
+            empty => Ok(empty.insert(Cache::new(keys, values))),
+        }
     }
 
     /// Positions held.
     pub fn len(&self) -> usize {
-        self.length
+        self.keys.len()
     }
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
     /// Appends further positions.
@@ -32,41 +101,23 @@ impl Cache {
     /// # Panics
     /// When batch, heads or widths are not those of the positions held.
     pub fn append(&mut self, keys: Tensor<4>, values: Tensor<4>) {
-        let end = self.length + keys.dims()[2];
-        let room = self.keys.dims()[2];
-        let grown = if end > room { end.max(2 * room) } else { room };
-        for (store, new) in [(&mut self.keys, keys), (&mut self.values, values)] {
-            let [batch, heads, _, width] = new.dims();
-            // Taken out rather than cloned, so that the store stays unique and is written in place.
-            let mut held = std::mem::replace(store, Tensor::empty([0, 0, 0, 0], &new.device()));
-            if grown > room {
-                let old = held.slice_dim(2, 0..self.length);
-                held = Tensor::zeros([batch, heads, grown, width], &new.device());
-                held = held.slice_assign([0..batch, 0..heads, 0..self.length, 0..width], old);
-            }
-            *store = held.slice_assign([0..batch, 0..heads, self.length..end, 0..width], new);
-        }
-        self.length = end;
+        self.keys.append(keys);
+        self.values.append(values);
     }
 
     /// Keys held, as a view.
     pub fn keys(&self) -> Tensor<4> {
-        self.keys.clone().slice_dim(2, 0..self.length)
+        self.keys.rows()
     }
 
     /// Values held, as a view.
     pub fn values(&self) -> Tensor<4> {
-        self.values.clone().slice_dim(2, 0..self.length)
-    }
-
-    /// Sequences side by side.
-    pub(crate) fn batch(&self) -> usize {
-        self.keys.dims()[0]
+        self.values.rows()
     }
 
     /// Keeps these rows of the batch, in this order: how beam search reorders hypotheses.
     pub fn select(&mut self, rows: Tensor<1, Int>) {
-        self.keys = self.keys.clone().select(0, rows.clone());
-        self.values = self.values.clone().select(0, rows);
+        self.keys.select(rows.clone());
+        self.values.select(rows);
     }
 }

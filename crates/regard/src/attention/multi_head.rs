@@ -3,16 +3,21 @@
 //! `MultiHead(Q, K, V) = Concat(head_1, …, head_H) W_O`, `head_h = Attention(Q W_Q^h, K W_K^h, V W_V^h)`.
 //! Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv:1706.03762. With fewer key heads than heads,
 //! grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245); with one, multi-query (Shazeer 2019, arXiv:1911.02150).
+//! Queries and keys may be normalised first: [`QueryKeyNorm`].
+//!
+//! With a gate, what the heads found is let through a feature at a time, as the position that asked sees fit:
+//! `(MultiHead(X) ∘ σ(X W_G)) W_O`. Qiu et al., "Gated Attention for Large Language Models", NeurIPS 2025, arXiv:2505.06708.
 //!
 //! Time O(L·S·d), memory O(L·d): no weight is stored. Fused through the kernel, forward and backward.
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Initializer;
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
-use super::{Cache, Look, check_width};
+use super::{Cache, HeadNorm, Look, QueryKeyNorm, check_width};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::noise::Mode;
@@ -28,6 +33,28 @@ pub(crate) const CARD: Card = Card {
     paper: "Vaswani et al. 2017, arXiv:1706.03762; grouped heads: Ainslie et al. 2023, arXiv:2305.13245",
     cost: "time O(L·S·d), memory O(L·d); fused, forward and backward",
     when: "The default. Fewer key heads shrink the cache of a decoder; more than about d/32 heads seldom help.",
+};
+
+/// Multi-head attention with fewer key heads.
+pub(super) const GROUPED_QUERY: Card = Card {
+    name: "GroupedQuery",
+    family: Family::Heads,
+    sentence: "Several query heads share a head of keys and values; where all share one, it is multi-query attention.",
+    equation: "MultiHead with K_g = K W_K^g, V_g = V W_V^g, g = h · groups / H",
+    paper: "Ainslie et al. 2023, arXiv:2305.13245; one group: Shazeer 2019 (multi-query), arXiv:1911.02150",
+    cost: "time O(L·S·d); a cache of groups / H of the size, read once for all heads that share it; fused",
+    when: "Decoders, which wait for their cache: MultiHead with key_heads. Quality falls a little with one group.",
+};
+
+/// Multi-head attention with a gate.
+pub(super) const GATED_OUTPUT: Card = Card {
+    name: "GatedOutput",
+    family: Family::Heads,
+    sentence: "What the heads found is let through feature by feature, as the position that asked sees fit.",
+    equation: "(MultiHead(X) ∘ σ(X W_G)) W_O",
+    paper: "Qiu et al. 2025 (Gated Attention), arXiv:2505.06708",
+    cost: "a linear map and a sigmoid a position beside a fused attention",
+    when: "Large language models: heads that have nothing to say need no sink. MultiHead with gate.",
 };
 
 /// Configuration of [`MultiHeadAttention`].
@@ -47,6 +74,11 @@ pub struct MultiHeadAttentionConfig {
     /// Probability that a weight is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f32,
+    /// How each head's queries and keys are normalised; not at all unless given.
+    pub query_key_norm: Option<QueryKeyNorm>,
+    /// Whether a sigmoid of the input gates what the heads found.
+    #[config(default = false)]
+    pub gate: bool,
 }
 
 /// Multi-head attention, self or cross.
@@ -60,6 +92,12 @@ pub struct MultiHeadAttention {
     pub value: Linear,
     /// `[heads · head width, width]`
     pub output: Linear,
+    /// What normalises queries, if anything does.
+    pub query_norm: Option<HeadNorm>,
+    /// What normalises keys.
+    pub key_norm: Option<HeadNorm>,
+    /// `W_G`, `[width, heads · head width]`, if there is a gate.
+    pub gate: Option<Linear>,
     #[module(skip)]
     heads: usize,
     #[module(skip)]
@@ -90,22 +128,25 @@ impl MultiHeadAttentionConfig {
         if key_heads == 0 || !self.heads.is_multiple_of(key_heads) {
             return Err(Error::value("key_heads", key_heads, format!("a divisor of the {} heads", self.heads)));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::value("dropout", self.dropout, "a probability in [0, 1)"));
-        }
+        check_dropout(self.dropout)?;
         let memory = self.memory_width.unwrap_or(self.width);
-        let keys = self.width / self.heads * key_heads;
+        let head_width = self.width / self.heads;
+        let keys = head_width * key_heads;
         let linear = |from, to| {
             LinearConfig::new(from, to)
                 .with_bias(self.bias)
                 .with_initializer(Some(Initializer::XavierUniform { gain: 1.0 }))
                 .init(device)
         };
+        let norm = || self.query_key_norm.map(|norm| norm.init(head_width, device));
         Ok(MultiHeadAttention {
             query: linear(self.width, self.width),
             key: linear(memory, keys),
             value: linear(memory, keys),
             output: linear(self.width, self.width),
+            query_norm: norm(),
+            key_norm: norm(),
+            gate: self.gate.then(|| linear(self.width, self.width)),
             heads: self.heads,
             key_heads,
             dropout: self.dropout,
@@ -143,17 +184,9 @@ impl MultiHeadAttention {
     ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.key)?;
         let (keys, values) = self.project(input.clone());
-        let cache = match cache {
-            Some(cache) if cache.batch() != input.dims()[0] => {
-                return Err(Error::shape("input", &input.dims(), format!("the cache's batch of {}", cache.batch())));
-            }
-            Some(cache) => {
-                cache.append(keys, values);
-                cache
-            }
-            empty => empty.insert(Cache::new(keys, values)),
-        };
-        self.attend(input, cache.keys(), cache.values(), attention, Mode::Evaluate)
+        let cache = Cache::extend(cache, &input, keys, values)?;
+        let (keys, values) = (cache.keys(), cache.values());
+        self.attend(input, keys, values, attention, Mode::Evaluate)
     }
 
     /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once.
@@ -162,6 +195,7 @@ impl MultiHeadAttention {
     /// When `memory` is not as wide as the layer was made for.
     pub fn project(&self, memory: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
         let keys = split(self.key.forward(memory.clone()), self.key_heads);
+        let keys = self.key_norm.iter().fold(keys, |keys, norm| norm.forward(keys));
         (keys, split(self.value.forward(memory), self.key_heads))
     }
 
@@ -178,25 +212,46 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.query)?;
-        let [batch, length, width] = input.dims();
+        let [_, _, width] = input.dims();
         if values.dims()[3] * self.heads != width {
             let expected = format!("a last axis of {}", width / self.heads);
             return Err(Error::shape("values", &values.dims(), expected));
         }
-        let queries = split(self.query.forward(input), self.heads);
-        let dropping = match mode {
-            Mode::Train(noise) if self.dropout > 0.0 => attention.clone().dropout(self.dropout, noise.draw())?,
-            _ => attention.clone(),
-        };
+        let queries = split(self.query.forward(input.clone()), self.heads);
+        let queries = self.query_norm.iter().fold(queries, |queries, norm| norm.forward(queries));
+        let dropping = dropping(attention, self.dropout, mode)?;
         let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping)?;
-        let context = attended.context.swap_dims(1, 2).reshape([batch, length, width]);
+        let context = join(attended.context);
+        let context = self.gate.iter().fold(context, |context, gate| context * sigmoid(gate.forward(input.clone())));
         let look = Look { queries, keys, lse: attended.lse, attention: attention.clone() };
         Ok(MultiHeadOutput { output: self.output.forward(context), look })
     }
+}
+
+/// Refuses what is no probability of dropping.
+pub(super) fn check_dropout(dropout: f32) -> Result<()> {
+    if (0.0..1.0).contains(&dropout) {
+        return Ok(());
+    }
+    Err(Error::value("dropout", dropout, "a probability in [0, 1)"))
+}
+
+/// `attention`, with weights dropped if it trains.
+pub(super) fn dropping(attention: &Attention, dropout: f32, mode: Mode) -> Result<Attention> {
+    Ok(match mode {
+        Mode::Train(noise) if dropout > 0.0 => attention.clone().dropout(dropout, noise.draw())?,
+        _ => attention.clone(),
+    })
 }
 
 /// `[batch, position, heads · feature]` as `[batch, head, position, feature]`, without copying.
 pub(crate) fn split(projected: Tensor<3>, heads: usize) -> Tensor<4> {
     let [batch, length, width] = projected.dims();
     projected.reshape([batch, length, heads, width / heads]).swap_dims(1, 2)
+}
+
+/// `[batch, head, position, feature]` as `[batch, position, heads · feature]`.
+pub(super) fn join(heads: Tensor<4>) -> Tensor<3> {
+    let [batch, count, length, width] = heads.dims();
+    heads.swap_dims(1, 2).reshape([batch, length, count * width])
 }

@@ -91,7 +91,7 @@ impl fmt::Display for Family {
 /// Every mechanism of this crate and of the kernel, by family, then by name. Models have cards of their own.
 pub fn cards() -> Vec<Card> {
     let mut cards = nouns::CARDS.to_vec();
-    cards.extend([crate::attention::ADDITIVE, crate::attention::GENERAL, crate::attention::MULTI_HEAD]);
+    cards.extend(crate::attention::CARDS);
     cards.extend([crate::position::SINUSOIDAL, crate::position::LEARNED, crate::position::ROTARY]);
     cards.extend([crate::position::RELATIVE, crate::position::TRANSFORMER_XL]);
     cards.extend([crate::mechanism::EXACT, crate::hard::LOCAL]);

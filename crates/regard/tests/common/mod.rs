@@ -5,8 +5,9 @@
 
 pub mod case;
 
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use regard::mix;
+use regard::{Linear, mix};
 use safetensors::SafeTensors;
 
 /// The CPU with gradient tracking.
@@ -70,6 +71,15 @@ pub fn random<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> 
     let number = |at: u64| (mix(mix(seed) ^ at) >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
     let count = shape.iter().product::<usize>() as u64;
     Tensor::from_data(TensorData::new((0..count).map(number).collect::<Vec<f32>>(), shape), device)
+}
+
+/// Gives a layer weights that are the same in every run.
+pub fn fix(linear: &mut Linear, seed: u64) {
+    let device = linear.weight.val().device();
+    linear.weight = Param::from_tensor(random(seed, linear.weight.dims(), &device));
+    if let Some(bias) = &mut linear.bias {
+        *bias = Param::from_tensor(random(seed + 50, bias.dims(), &device));
+    }
 }
 
 /// Fails unless `gradient` agrees, along each axis of `at`, with the central differences of `function` in f64.

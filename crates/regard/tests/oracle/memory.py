@@ -18,7 +18,7 @@ from torch.nn.functional import silu, softplus
 HERE = Path(__file__).parent
 
 
-def case(name, inputs, parameters, define, visible=None):
+def case(name, inputs, parameters, define, visible=None, package="torch (f64)", script="memory.py"):
     """`inputs` and `parameters` are names and shapes; `define` computes the outputs of tensors by these names."""
     generator = torch.Generator().manual_seed(len(name))
 
@@ -40,7 +40,7 @@ def case(name, inputs, parameters, define, visible=None):
     if visible is not None:
         tensors["visible"] = visible
     arrays = {key: np.ascontiguousarray(tensor.detach().numpy().astype(np.float32)) for key, tensor in tensors.items()}
-    metadata = {"package": "torch (f64)", "version": torch.__version__, "script": "crates/regard/tests/oracle/memory.py"}
+    metadata = {"package": package, "torch": torch.__version__, "script": f"crates/regard/tests/oracle/{script}"}
     save_file(arrays, HERE / f"{name}.safetensors", metadata)
     print(f"{name}: {len(arrays)} tensors, {sum(array.nbytes for array in arrays.values())} bytes")
 
