@@ -8,7 +8,7 @@ id, the target begins with the beginning id and ends with the end id; padding (0
 and then a JSON line with the median. A token is a target token that the model has to predict; reading and padding
 batches is not timed, the copy of the loss to Python is.
 
-The model is Vaswani et al. 2017, post-norm, 4 + 4 layers, d 128, feed-forward 256, 4 heads, one embedding shared by
+The model is Vaswani et al. 2017 with the norm before each sublayer, as `tiny` has it, 4 + 4 layers, d 128, feed-forward 256, 4 heads, one embedding shared by
 source, target and output, dropout 0.3 on embeddings and on sub-layers' outputs (on attention weights with
 --attention-dropout), label smoothing 0.1, Adam(0.9, 0.98), gradients clipped to a norm with --clip. It is written as one
 would in PyTorch for speed: scaled_dot_product_attention, one matrix for query, key and value, no logits for padding, the
@@ -67,12 +67,13 @@ class Layer(nn.Module):
 
     def forward(self, states, memory=None, seen=None):
         """An encoder layer where `seen` hides its own padding, a decoder layer where it hides the memory's."""
+        normed = self.norms[0](states)
         if self.cross is None:
-            states = self.norms[0](states + self.dropout(self.attention(states, seen=seen)))
+            states = states + self.dropout(self.attention(normed, seen=seen))
         else:
-            states = self.norms[0](states + self.dropout(self.attention(states, causal=True)))
-            states = self.norms[1](states + self.dropout(self.cross(states, memory, seen)))
-        return self.norms[-1](states + self.dropout(self.feed_forward(states)))
+            states = states + self.dropout(self.attention(normed, causal=True))
+            states = states + self.dropout(self.cross(self.norms[1](states), memory, seen))
+        return states + self.dropout(self.feed_forward(self.norms[-1](states)))
 
 
 class Transformer(nn.Module):
@@ -83,6 +84,7 @@ class Transformer(nn.Module):
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
         self.encoder = nn.ModuleList(Layer(arguments, crossed=False) for _ in range(arguments.layers))
         self.decoder = nn.ModuleList(Layer(arguments, crossed=True) for _ in range(arguments.layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.dropout = nn.Dropout(arguments.dropout)
         angle = torch.arange(arguments.longest)[:, None] / 10000 ** (torch.arange(0, width, 2) / width)
         self.register_buffer("positions", torch.stack([angle.sin(), angle.cos()], -1).flatten(1))
@@ -99,10 +101,11 @@ class Transformer(nn.Module):
         memory = self.embed(source)
         for layer in self.encoder:
             memory = layer(memory, seen=seen)
+        memory = self.norms[0](memory)
         states = self.embed(target)
         for layer in self.decoder:
             states = layer(states, memory, seen)
-        return F.linear(states[real], self.embedding.weight)
+        return F.linear(self.norms[1](states[real]), self.embedding.weight)
 
 
 def synthetic(count, vocabulary, tokens, seed):

@@ -32,7 +32,8 @@ pub struct Show {
 /// All cards, of mechanisms and of models.
 pub fn all() -> Vec<Card> {
     let mut all = cards();
-    all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG, regard_models::GPT]);
+    all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG]);
+    all.extend([regard_models::GPT, regard_models::LLAMA]);
     all
 }
 

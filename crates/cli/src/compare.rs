@@ -265,7 +265,12 @@ fn crossing(exact: &Row, row: &Row) -> String {
         })
         .collect();
     let Some(&(last, _)) = pairs.last() else { return "not measured".into() };
-    match pairs.iter().position(|&(_, ratio)| ratio < 0.0) {
+    // The first length from which on it is faster at every one.
+    match pairs
+        .iter()
+        .rposition(|&(_, ratio)| ratio >= 0.0)
+        .map_or(Some(0), |slower| (slower + 1 < pairs.len()).then_some(slower + 1))
+    {
         Some(0) => format!("from {:.0} positions on, or earlier", pairs[0].0.exp()),
         Some(at) => {
             let ((x0, y0), (x1, y1)) = (pairs[at - 1], pairs[at]);

@@ -1,10 +1,11 @@
-//! `regard generate`: goes on with a text, character by character as they come.
+//! `regard generate`: goes on with a text, token by token as they come.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use regard::cache::CacheConfig;
 use regard_models::Sampling;
 use regard_recipes::writer::Writer;
 
@@ -13,22 +14,26 @@ use crate::drawing::Drawing;
 
 #[derive(Args)]
 pub struct Generate {
-    /// Folder of a language model: a run of `regard train charlm`.
+    /// A language model: the folder of a run of `regard train charlm`, or a file of llama2.c with its tokenizer beside it.
     path: PathBuf,
     /// What to go on with; the model sees as much of its end as it has positions.
     text: String,
-    /// Characters to write.
+    /// Tokens to write; a model that can end a text may write fewer.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     tokens: u64,
     /// Below 1 keeps to the likely, above 1 strays; 0 always takes the most likely.
     #[arg(long, default_value_t = 1.0, value_parser = crate::translate::finite)]
     temperature: f32,
-    /// Draw only from so many of the most likely characters.
+    /// Draw only from so many of the most likely tokens.
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
     /// Seed of the draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What is kept of the text so far: full, f16, bf16, int8, paged:POSITIONS, ring:SINKS+WINDOW, h2o:HEAVY+RECENT or
+    /// compressive:MEMORYxRATE+RECENT.
+    #[arg(long, value_name = "KIND", default_value = "full")]
+    cache: CacheConfig,
     #[command(flatten)]
     drawing: Drawing,
 }
@@ -39,25 +44,22 @@ impl Generate {
         let how = Sampling { temperature: self.temperature, top_k: self.top_k, seed: self.seed };
         let mut text = self.text.clone();
         let mut out = io::stdout().lock();
-        let mut continuation = writer.continuation(&self.text, how)?;
+        let mut continuation = writer.continuation(&self.text, how, self.cache)?;
         write!(out, "{text}")?;
         let began = Instant::now();
-        for _ in 0..self.tokens {
+        let mut written = 0;
+        while written < self.tokens {
             let Some(next) = continuation.next() else { break };
             let next = next?;
-            text.push(next);
+            text.push_str(&next);
             write!(out, "{next}")?;
             out.flush()?;
+            written += 1;
         }
         writeln!(out)?;
         let seconds = began.elapsed().as_secs_f64();
         // Nobody need hear it.
-        let _ = writeln!(
-            io::stderr(),
-            "{} tokens in {seconds:.2} s, {:.0} a second",
-            self.tokens,
-            self.tokens as f64 / seconds
-        );
+        let _ = writeln!(io::stderr(), "{written} tokens in {seconds:.2} s, {:.0} a second", written as f64 / seconds);
         self.drawing.write("text", 1, &|_| Ok(writer.trace(&text)?))
     }
 }

@@ -7,7 +7,9 @@ mod compare;
 mod drawing;
 mod evaluate;
 mod generate;
+mod language;
 mod output;
+mod pace;
 mod picture;
 mod place;
 mod progress;
@@ -92,6 +94,8 @@ enum EvaluateTask {
     Translate(evaluate::Evaluate),
     /// Letters to phonemes, by word and phoneme error rate.
     G2p(evaluate::Evaluate),
+    /// A language model, by perplexity: what remembering less of a text costs it.
+    Language(language::Language),
 }
 
 /// Counts what is allocated, for `regard compare` to tell how much memory a mechanism takes.
@@ -116,6 +120,7 @@ fn main() -> ExitCode {
         Command::Train(TrainTask::Needle(command)) => command.run(Task::Needle),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
+        Command::Evaluate(EvaluateTask::Language(command)) => command.run(),
         Command::Pronounce(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::View(command) => command.run(),

@@ -107,7 +107,7 @@ fn html_needs_no_network() {
 
 #[cfg(feature = "png")]
 mod png {
-    use regard_explain::render::png::rasterise;
+    use regard_explain::render::png::{picture, rasterise};
     use resvg::tiny_skia::Pixmap;
 
     use super::*;
@@ -138,6 +138,14 @@ mod png {
         };
         let picture = Pixmap::decode_png(&rasterise(&svg, 2.0).unwrap()).unwrap();
         assert_eq!((picture.width() as f32, picture.height() as f32), (2.0 * side("width"), 2.0 * side("height")));
+    }
+
+    #[test]
+    fn a_picture_fits_a_screen() {
+        for (side, expected) in [(100, 200), (1600, 3200), (2000, 3200), (3200, 3200), (4000, 4000)] {
+            let svg = format!(r#"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="{side}"/>"#);
+            assert_eq!(Pixmap::decode_png(&picture(&svg).unwrap()).unwrap().height(), expected, "{side}");
+        }
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl<'a> Stored<'a> {
         Self { data, rows: rows.len(), ..self }
     }
 
+    /// Some of the columns, of what does not lie in pages.
+    pub(crate) fn columns(self, columns: Range<usize>) -> Self {
+        Self { data: self.data.skip(columns.start * self.column_stride, 0), columns: columns.len(), ..self }
+    }
+
     /// How many rows from this one on can be sliced together.
     pub(crate) fn left(&self, row: usize) -> usize {
         let all = self.rows - row;

@@ -4,9 +4,11 @@ mod oracle;
 
 use oracle::elements::{Numbers, TYPES};
 use oracle::*;
+use regard_kernel::bias::Lender;
 use regard_kernel::probe::Weights;
 use regard_kernel::{
-    Additive, Alibi, Attention, Bilinear, Causal, Cosine, ScaledDot, SoftCap, Softmax, View, Window, f16,
+    Additive, Alibi, Attention, Bilinear, Causal, Cosine, DenseBias, Element, Gradients, LentBias, ScaledDot, SoftCap,
+    Softmax, View, Window, bf16, f16,
 };
 
 fn attentions() -> Vec<Attention> {
@@ -65,4 +67,65 @@ fn features_apart() {
     let (x, single) = (View::strided(&x, shape, strides).unwrap(), View::strided(&single, shape, strides).unwrap());
     let attention = Attention::new(ScaledDot::default()).mask(Causal::default());
     assert_eq!(attention.forward(&x, &x, &x).unwrap(), attention.forward(&single, &single, &single).unwrap());
+}
+
+#[derive(Debug)]
+struct Array<T> {
+    numbers: Vec<T>,
+    shape: [usize; 4],
+    strides: [usize; 4],
+}
+
+impl<T: Element> Lender for Array<T> {
+    fn view(&self) -> View<'_> {
+        View::strided(&self.numbers, self.shape, self.strides).unwrap()
+    }
+}
+
+/// A bias that is read where it lies does what its copy does.
+#[test]
+fn lent_biases() {
+    let (q_shape, k_shape) = ([2, 4, 70, 16], [2, 2, 67, 16]);
+    let [q, k, grad] = [(1, q_shape), (2, k_shape), (3, q_shape)].map(|(seed, shape)| numbers(seed, size(shape)));
+    let [q, grad] = [&q, &grad].map(|x| View::new(x, q_shape).unwrap());
+    let k = View::new(&k, k_shape).unwrap();
+    for shared in 0..16usize {
+        let full = [2, 4, 70, 67];
+        let shape = [0, 1, 2, 3].map(|axis| if shared >> axis & 1 == 1 { 1 } else { full[axis] });
+        let [batches, heads, queries, keys] = shape;
+        // As wide as a row of a larger array, or keys before queries.
+        let strides = match shared % 2 {
+            0 => [heads * queries * (keys + 3), queries * (keys + 3), keys + 3, 1],
+            _ => [heads * queries * keys, queries * keys, 1, queries],
+        };
+        let x = numbers(4, batches * heads * queries * (keys + 3));
+        let halves: Vec<f16> = x.iter().map(|&x| f16::from_f32(x)).collect();
+        let brains: Vec<bf16> = x.iter().map(|&x| bf16::from_f32(x)).collect();
+        let same = |attention: Attention, number: &dyn Fn(usize) -> f32| {
+            let places = (0..size(shape)).map(|at| {
+                let index = [at / keys / queries / heads, at / keys / queries % heads, at / keys % queries, at % keys];
+                number(index.iter().zip(strides).map(|(index, stride)| index * stride).sum())
+            });
+            let copy = Attention::default().bias(DenseBias::new(places.collect::<Vec<_>>(), shape).unwrap());
+            let expected = copy.forward(&q, &k, &k).unwrap();
+            assert_eq!(attention.forward(&q, &k, &k).unwrap(), expected, "{shape:?}");
+            let run = |attention: &Attention| {
+                let Gradients { queries, keys, values, .. } =
+                    attention.backward(&q, &k, &k, &expected.context, &expected.lse, &grad).unwrap();
+                [queries, keys, values]
+            };
+            assert_eq!(run(&attention), run(&copy), "{shape:?}");
+            let found = attention.backward(&q, &k, &k, &expected.context, &expected.lse, &grad).unwrap();
+            assert!(found.biases[0].is_empty(), "nothing is learned");
+        };
+        let singles = LentBias(Array { numbers: x.clone(), shape, strides });
+        same(Attention::default().bias(singles), &|at| x[at]);
+        let lent = LentBias(Array { numbers: halves.clone(), shape, strides });
+        same(Attention::default().bias(lent), &|at| halves[at].to_f32());
+        let lent = LentBias(Array { numbers: brains.clone(), shape, strides });
+        same(Attention::default().bias(lent), &|at| brains[at].to_f32());
+    }
+    let wrong = LentBias(Array { numbers: vec![0.0f32; 6], shape: [1, 1, 2, 3], strides: [0, 0, 3, 1] });
+    let error = Attention::default().bias(wrong).forward(&q, &k, &k).unwrap_err();
+    assert_eq!(error.to_string(), "dense bias: [1, 1, 2, 3] given, [2, 4, 70, 67], or 1 instead of any expected");
 }

@@ -13,12 +13,13 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
-use regard::attention::{Cache, Look, MultiHeadAttention, MultiHeadAttentionConfig};
+use regard::attention::{Look, MultiHeadAttention, MultiHeadAttentionConfig};
 use regard::catalogue::{Card, Family};
 use regard::position::{LearnedPositions, LearnedPositionsConfig};
-use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode, ScaledDot, ops};
+use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode, ScaledDot};
 
 use crate::error::{Error, Result};
+use crate::language::{DecoderState, LanguageModel};
 use crate::padded::{Padded, id_tensor};
 use crate::translator::{Classifier, Sight, Site, check_dropout, check_length};
 
@@ -92,24 +93,10 @@ pub struct GptLayer {
     pub outer: Linear,
 }
 
-/// What generation remembers: keys and values of each layer.
-#[derive(Debug, Clone, Default)]
-pub struct GptState {
-    layers: Vec<Option<Cache>>,
-    position: usize,
-}
-
-impl GptState {
-    /// Tokens read.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-}
-
 impl GptConfig {
     /// Features inside the feed-forward networks.
     pub fn inner_width(&self) -> usize {
-        self.inner.unwrap_or(4 * self.width)
+        self.inner.unwrap_or(self.width.saturating_mul(4))
     }
 
     /// Random weights as GPT-2's: normal, 0.02, and for what is added to the residual `0.02 / √(2 · layers)`; biases 0.
@@ -196,12 +183,6 @@ impl Gpt {
         self.embedding.val().device()
     }
 
-    /// What reads the next token from a state.
-    pub fn classifier(&self) -> Classifier {
-        let weight = self.head.as_ref().unwrap_or(&self.embedding);
-        Classifier { weight: weight.val(), bias: None }
-    }
-
     fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize) -> Result<Tensor<3>> {
         let ids = id_tensor(ids, shape, &self.device());
         let tokens = burn::tensor::module::embedding(self.embedding.val(), ids);
@@ -213,13 +194,31 @@ impl Gpt {
         let [rows, length, width] = x.dims();
         self.norm.forward(x).reshape([rows * length, width])
     }
+}
 
-    /// What the next token is to be read from at every position of `text`, `[row · position, width]`. Shorter rows are
-    /// padded at their ends, where states mean nothing. With `sights`, also what was looked at.
-    ///
-    /// # Errors
-    /// When the text is longer than the context.
-    pub fn states(&self, text: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
+impl LanguageModel for Gpt {
+    fn card(&self) -> Card {
+        CARD
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.config.vocabulary
+    }
+
+    fn context(&self) -> usize {
+        self.config.context
+    }
+
+    fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn classifier(&self) -> Classifier {
+        let weight = self.head.as_ref().unwrap_or(&self.embedding);
+        Classifier { weight: weight.val(), bias: None }
+    }
+
+    fn states(&self, text: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
         check_length("text", text.width(), self.config.context)?;
         let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
         let dropout = self.config.dropout;
@@ -238,51 +237,16 @@ impl Gpt {
         Ok(self.finish(x))
     }
 
-    /// Scores of the next token at every position, `[row · position, vocabulary]`; see [`Self::states`].
-    ///
-    /// # Errors
-    /// As [`Self::states`].
-    pub fn forward(&self, text: &Padded, mode: Mode, sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
-        Ok(self.classifier().scores(self.states(text, mode, sights)?))
-    }
-
-    /// Reads further tokens of one text and scores what follows the last, `[1, vocabulary]`.
-    ///
-    /// # Errors
-    /// When there is no token, one is not of the vocabulary, or the text grows beyond the context.
-    pub fn step(&self, tokens: &[u32], state: &mut GptState) -> Result<Tensor<2>> {
+    fn read(&self, tokens: &[u32], state: &mut DecoderState) -> Result<Tensor<2>> {
         let tokens = Padded::new(&[tokens], 0, self.config.vocabulary)?;
-        let end = state.position.saturating_add(tokens.width());
-        check_length("text", end, self.config.context)?;
+        check_length("text", self.positions(state, tokens.width()), self.config.context)?;
         // Aligned to the last key: the cache holds what came before.
         let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
-        state.layers.resize_with(self.layers.len(), || None);
-        let mut x = self.embed(tokens.ids(), [1, tokens.width()], state.position)?;
-        for (block, cache) in self.layers.iter().zip(&mut state.layers) {
-            x = block
-                .forward(x, 0.0, Mode::Evaluate, |attention, x| Ok(attention.decode(x, cache, &causal)?.output))?;
+        let mut x = self.embed(tokens.ids(), [1, tokens.width()], state.position())?;
+        for (block, cache) in self.layers.iter().zip(state.caches()) {
+            x = block.forward(x, 0.0, Mode::Evaluate, |attention, x| Ok(attention.decode(x, cache, &causal)?))?;
         }
-        state.position = end;
-        let last = x.slice_dim(1, tokens.width() - 1..tokens.width());
-        Ok(self.classifier().scores(self.finish(last)))
-    }
-
-    /// Summed cross-entropy of every token of the texts but the first, each given those before it, and how many tokens that
-    /// is. The texts are equally long.
-    ///
-    /// # Errors
-    /// As [`Self::states`], and when lengths differ or are below 2.
-    pub fn loss<S: AsRef<[u32]>>(&self, texts: &[S], mode: Mode) -> Result<(Tensor<1>, usize)> {
-        let length = texts.first().map_or(0, |text| text.as_ref().len());
-        if let Some(bad) = texts.iter().map(|text| text.as_ref().len()).find(|&other| other != length || other < 2) {
-            let given = format!("one of {bad} tokens");
-            return Err(Error::Input { argument: "texts", given, expected: "equal lengths of at least 2".into() });
-        }
-        let inputs: Vec<&[u32]> = texts.iter().map(|text| &text.as_ref()[..length - 1]).collect();
-        let targets: Vec<u32> = texts.iter().flat_map(|text| &text.as_ref()[1..]).copied().collect();
-        let states = self.states(&Padded::new(&inputs, 0, self.config.vocabulary)?, mode, None)?;
-        let Classifier { weight, bias } = self.classifier();
-        let loss = ops::linear_cross_entropy(states, weight, bias, &targets, 0.0, None)?;
-        Ok((loss, targets.len()))
+        state.advance(tokens.width());
+        Ok(self.finish(x))
     }
 }

@@ -3,7 +3,7 @@
 //! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
 //! says what it looked at. [`search()`] turns any of them into a translator of sentences.
 //!
-//! [`Gpt`] is a decoder alone, and a [`Continuation`] goes on with a text.
+//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text.
 //!
 //! ```
 //! use regard_models::{Search, Specials, TransformerConfig, search};
@@ -21,6 +21,9 @@
 
 mod error;
 mod gpt;
+mod language;
+mod llama;
+pub mod llama2c;
 mod padded;
 mod recurrent;
 mod sample;
@@ -31,7 +34,9 @@ mod translator;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer, GptState};
+pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer};
+pub use language::{DecoderState, LanguageModel};
+pub use llama::{CARD as LLAMA, Llama, LlamaConfig, LlamaLayer};
 pub use padded::Padded;
 pub use recurrent::{Bidirectional, Gru};
 pub use sample::{Continuation, Sampling};

@@ -4,13 +4,15 @@
 //! arXiv:1805.04833); temperature 0 takes the most likely. The draw is a function of the seed and of how many tokens were drawn
 //! before, so the same seed gives the same text.
 //!
-//! When the context is full, the last half of it is read again from its first position, since learned positions cannot
-//! slide; so a token sees at least half a context, and a long text takes amortised O(context) a token.
+//! When the context is full, the last half of it is read again from its first position; so a token sees at least half a
+//! context, and a long text takes amortised O(context) a token. With relative positions and a cache that forgets what is far
+//! away, the context never fills.
 
+use regard::cache::CacheConfig;
 use regard::mix;
 
 use crate::error::{Error, Result};
-use crate::gpt::{Gpt, GptState};
+use crate::language::{DecoderState, LanguageModel};
 
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,20 +34,21 @@ impl Default for Sampling {
 
 /// A text being written; an iterator over its further tokens, without end.
 pub struct Continuation<'a> {
-    model: &'a Gpt,
+    model: &'a dyn LanguageModel,
     how: Sampling,
-    state: GptState,
+    cache: CacheConfig,
+    state: DecoderState,
     /// What the model has been or will be shown, from where it last began.
     seen: Vec<u32>,
     drawn: u64,
 }
 
 impl<'a> Continuation<'a> {
-    /// Goes on with `prompt`, of which a model sees at most the last `context` tokens.
+    /// Goes on with `prompt`, remembering as `cache` says. Of a prompt that does not fit the context the end is seen.
     ///
     /// # Errors
     /// When the prompt is empty, or the options make no sense.
-    pub fn new(model: &'a Gpt, prompt: &[u32], how: Sampling) -> Result<Self> {
+    pub fn new(model: &'a dyn LanguageModel, prompt: &[u32], how: Sampling, cache: CacheConfig) -> Result<Self> {
         if !(how.temperature.is_finite() && how.temperature >= 0.0) {
             let given = how.temperature.to_string();
             return Err(Error::Config { argument: "temperature", given, expected: "a number of at least 0".into() });
@@ -60,16 +63,18 @@ impl<'a> Continuation<'a> {
                 expected: "at least one token".into(),
             });
         }
-        let seen = prompt[prompt.len().saturating_sub(model.config().context)..].to_vec();
-        Ok(Continuation { model, how, state: GptState::default(), seen, drawn: 0 })
+        let state = model.start(&cache)?;
+        let fits = model.positions(&state, prompt.len()) <= model.context();
+        let first = if fits { 0 } else { prompt.len().saturating_sub(model.context()) };
+        Ok(Continuation { model, how, cache, state, seen: prompt[first..].to_vec(), drawn: 0 })
     }
 
     fn draw(&mut self) -> Result<u32> {
-        let context = self.model.config().context;
-        if self.seen.len() > context {
+        let context = self.model.context();
+        if self.model.positions(&self.state, self.seen.len() - self.state.position()) > context {
             let kept = context.div_ceil(2);
             self.seen.drain(..self.seen.len() - kept);
-            self.state = GptState::default();
+            self.state = self.model.start(&self.cache)?;
         }
         let scores = self.model.step(&self.seen[self.state.position()..], &mut self.state)?;
         let scores = scores.into_data().try_into_vec::<f32>().map_err(|error| Error::Input {

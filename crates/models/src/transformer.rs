@@ -367,7 +367,7 @@ impl Translator for Transformer {
         let mut y = self.embed(tokens, [tokens.len(), 1], state.position, Mode::Evaluate);
         for (block, layer) in self.decoder.iter().zip(&mut state.layers) {
             y = residual.around(&block.self_attention_norm, y, |y| {
-                Ok(block.self_attention.decode(y, &mut layer.past, &past)?.output)
+                Ok(block.self_attention.decode(y, &mut layer.past, &past)?)
             })?;
             y = residual.around(&block.cross_attention_norm, y, |y| {
                 let (keys, values) = (layer.source.keys(), layer.source.values());

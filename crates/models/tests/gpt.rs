@@ -5,8 +5,9 @@ mod common;
 use burn::tensor::Device;
 use common::{Oracle, Tensors, close, numbers, scrambled};
 use regard::Mode;
+use regard::cache::CacheConfig;
 use regard_models::weights::{assign, gradients};
-use regard_models::{Continuation, Gpt, GptConfig, GptState, Padded, Sampling};
+use regard_models::{Continuation, Gpt, GptConfig, LanguageModel, Padded, Sampling};
 
 fn config() -> GptConfig {
     GptConfig::new(11).with_context(12).with_width(16).with_heads(2).with_layers(2).with_dropout(0.0)
@@ -60,7 +61,7 @@ fn the_cache_gives_what_the_whole_text_gives() {
     let last = |scores: Vec<f32>| scores[scores.len() - 11..].to_vec();
     let expected = last(numbers(&whole));
     for cut in [1, 3, 7] {
-        let mut state = GptState::default();
+        let mut state = model.start(&CacheConfig::default()).unwrap();
         model.step(&ids[..cut], &mut state).unwrap();
         for id in &ids[cut..7] {
             model.step(&[*id], &mut state).unwrap();
@@ -76,7 +77,11 @@ fn a_text_goes_on_beyond_the_context() {
     let model = small();
     let how = Sampling { temperature: 0.0, ..Sampling::default() };
     let write = |prompt: &[u32], count| -> Vec<u32> {
-        Continuation::new(&model, prompt, how).unwrap().take(count).map(Result::unwrap).collect()
+        Continuation::new(&model, prompt, how, CacheConfig::default())
+            .unwrap()
+            .take(count)
+            .map(Result::unwrap)
+            .collect()
     };
     let prompt = [1, 2, 3];
     let text = write(&prompt, 40);
@@ -105,11 +110,13 @@ fn what_it_cannot_do_it_refuses() {
     let model = small();
     let long = Padded::new(&[[1; 13]], 0, 11).unwrap();
     assert!(model.forward(&long, Mode::Evaluate, None).unwrap_err().to_string().contains("at most 12"));
-    assert!(model.step(&[], &mut GptState::default()).is_err());
-    assert!(model.step(&[11], &mut GptState::default()).is_err());
+    let mut start = model.start(&CacheConfig::default()).unwrap();
+    assert!(model.step(&[], &mut start).is_err());
+    assert!(model.step(&[11], &mut start).is_err());
     assert!(model.loss(&[vec![1, 2], vec![1, 2, 3]], Mode::Evaluate).is_err());
     assert!(model.loss(&[vec![1]], Mode::Evaluate).is_err());
-    let begin = |prompt: &[u32], how| Continuation::new(&model, prompt, how).err().unwrap().to_string();
+    let begin =
+        |prompt: &[u32], how| Continuation::new(&model, prompt, how, CacheConfig::default()).err().unwrap().to_string();
     assert!(begin(&[], Sampling::default()).contains("prompt: empty"));
     assert!(begin(&[1], Sampling { top_k: Some(0), ..Sampling::default() }).contains("top_k is 0"));
     assert!(begin(&[1], Sampling { temperature: f32::NAN, ..Sampling::default() }).contains("temperature is NaN"));

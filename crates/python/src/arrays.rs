@@ -12,10 +12,12 @@ use std::ffi::c_void;
 
 use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use regard_kernel::bias::Lender;
 use regard_kernel::{View, bf16, f16};
 
 use crate::dlpack::Exported;
 use crate::interface::Shown;
+use crate::nouns::four;
 
 /// What an array holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ impl<'py> Array<'py> {
         if let Some(shown) = Shown::of(object)? {
             return Self::from_interface(name, object, shown);
         }
-        if let Some(exported) = Exported::of(object)? {
+        if let Some(exported) = Exported::of(object).map_err(|error| not_exported(name, object, error))? {
             return Self::from_dlpack(name, object, exported);
         }
         let given = object.get_type().fully_qualified_name()?;
@@ -94,7 +96,7 @@ impl<'py> Array<'py> {
     fn from_dlpack(name: &str, object: &Bound<'py, PyAny>, exported: Exported<'py>) -> PyResult<Self> {
         // The processor's memory: plain, or pinned for CUDA or ROCm.
         if ![1, 3, 11].contains(&exported.device()) {
-            let device = object.getattr("device").map_or_else(|_| "another device".into(), |device| device.to_string());
+            let device = device_of(object).unwrap_or_else(|| "another device".into());
             return Err(PyValueError::new_err(format!("{name} is on {device}: call {name}.cpu()")));
         }
         let kind = match exported.dtype() {
@@ -199,6 +201,33 @@ impl<'py> Array<'py> {
             };
             return Err(PyValueError::new_err(format!("{given}: expected [batch, head, position, feature]{hint}")));
         };
+        self.strided(shape, strides)
+    }
+
+    /// The array as numbers for each pair, `[batch, head, query, key]`; axes that are missing come first, and are 1.
+    ///
+    /// # Errors
+    /// `ValueError` if it has more than four axes, `TypeError` if its numbers are not floating.
+    pub fn pairs(&self) -> PyResult<View<'_>> {
+        let mut strides = [0; 4];
+        let shape = four(&self.name, &self.shape)?;
+        strides[4 - self.strides.len()..].copy_from_slice(&self.strides);
+        self.strided(shape, strides)
+    }
+
+    /// [`pairs`](Array::pairs), for a noun that knows nothing of Python.
+    ///
+    /// # Errors
+    /// As `pairs`.
+    ///
+    /// # Safety
+    /// The array must live until the noun, and every copy of it, is gone.
+    pub unsafe fn lend(&self) -> PyResult<Lent> {
+        // SAFETY: the caller sees to it that the memory outlives whoever may look at it.
+        Ok(Lent(unsafe { std::mem::transmute::<View<'_>, View<'static>>(self.pairs()?) }))
+    }
+
+    fn strided(&self, shape: [usize; 4], strides: [usize; 4]) -> PyResult<View<'_>> {
         match self.kind {
             Kind::F32 => View::strided(self.elements::<f32>(), shape, strides),
             Kind::F16 => View::strided(self.elements::<f16>(), shape, strides),
@@ -290,6 +319,16 @@ impl<'py> Array<'py> {
     }
 }
 
+/// What an [`Array`] has lent.
+#[derive(Clone, Copy, Debug)]
+pub struct Lent(View<'static>);
+
+impl Lender for Lent {
+    fn view(&self) -> View<'_> {
+        self.0
+    }
+}
+
 /// The strides of an array without gaps.
 fn contiguous(shape: &[isize]) -> Vec<isize> {
     let mut strides = vec![1; shape.len()];
@@ -303,6 +342,28 @@ fn contiguous(shape: &[isize]) -> Vec<isize> {
 fn type_of(object: &Bound<PyAny>) -> String {
     let name = object.getattr("dtype").map_or_else(|_| "of another type".into(), |dtype| dtype.to_string());
     name.rsplit('.').next().unwrap_or_default().into()
+}
+
+/// The name of the device that an object says it is on.
+fn device_of(object: &Bound<PyAny>) -> Option<String> {
+    Some(object.getattr("device").ok()?.to_string())
+}
+
+/// What a library raised that was asked for its array, in our terms: it may come with a page of its own addresses.
+fn not_exported(name: &str, object: &Bound<PyAny>, error: PyErr) -> PyErr {
+    let py = object.py();
+    if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py) {
+        return error;
+    }
+    let said = error.value(py).to_string();
+    let reason = match device_of(object) {
+        Some(device) if device == "meta" => "it is on meta, and has no numbers".into(),
+        Some(device) if !device.starts_with("cpu") => format!("it is on {device}: call {name}.cpu()"),
+        _ => said.lines().next().unwrap_or_default().to_owned(),
+    };
+    let ours = PyValueError::new_err(format!("{name} cannot be read: {reason}"));
+    ours.set_cause(py, Some(error));
+    ours
 }
 
 fn wrong_type(name: &str, object: &Bound<PyAny>) -> PyErr {

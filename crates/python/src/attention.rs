@@ -3,17 +3,28 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use regard_kernel as kernel;
-use regard_kernel::View;
+use regard_kernel::{LentBias, PagedCache, View};
 
 use crate::arrays::Array;
-use crate::nouns::{Bias, Mask, Normalizer, Score};
+use crate::nouns::{Bias, Mask, Normalizer, Score, Source};
 use crate::probes::Probe;
 use crate::results::Fresh;
 use crate::threads;
 
 /// A score, and what is done to it on the way to weights.
 #[pyclass(frozen, module = "regard._regard")]
-pub struct Attention(kernel::Attention);
+pub struct Attention {
+    /// All but the biases.
+    nouns: kernel::Attention,
+    biases: Vec<Py<Bias>>,
+}
+
+/// An attention that can run.
+pub struct Ready<'py> {
+    /// It reads the arrays: no copy of it may leave here.
+    attention: kernel::Attention,
+    _arrays: Vec<Array<'py>>,
+}
 
 /// What a score, biases and a normalizer learn.
 type Parameters<'py> = (Option<Bound<'py, PyAny>>, Vec<Option<Bound<'py, PyAny>>>, Option<Bound<'py, PyAny>>);
@@ -43,16 +54,13 @@ impl Attention {
         if let Some(mask) = mask {
             attention = attention.mask(mask.get().0.clone());
         }
-        for bias in biases {
-            attention = attention.bias(bias.get().0.clone());
-        }
         if let Some(normalizer) = normalizer {
             attention = attention.normalizer(normalizer.get().0.clone());
         }
         if let Some((probability, seed)) = dropout {
             attention = attention.dropout(probability, seed).map_err(crate::refused)?;
         }
-        Ok(Self(attention))
+        Ok(Self { nouns: attention, biases: biases.into_iter().map(Bound::unbind).collect() })
     }
 
     /// `(context, lse)`: the context in the queries' type, the row's log-sum-exp in `float32`.
@@ -84,7 +92,9 @@ impl Attention {
         let [q, k, v] = [arrays[0].view()?, arrays[1].view()?, arrays[2].view()?];
         let [context, lse, gradient] =
             [Array::read("context", context)?, Array::read("lse", lse)?, Array::read("gradient", gradient)?];
-        let [batch, heads, queries, _] = fits(&self.0, &q, &k, Some(&v))?;
+        let learns: Vec<_> = parameters.1.iter().map(Option::is_some).collect();
+        let ready = self.ready(py, &learns)?;
+        let [batch, heads, queries, _] = fits(&ready.attention, &q, &k, Some(&v))?;
         let out = [batch, heads, queries, v.shape()[3]];
         same_shape("context", context.shape(), &out)?;
         same_shape("gradient", gradient.shape(), &out)?;
@@ -102,8 +112,9 @@ impl Attention {
         let (score, biases, normalizer) = parameters;
         let (score, normalizer) = (learned(&score)?, learned(&normalizer)?);
         let biases = biases.iter().map(learned).collect::<PyResult<Vec<_>>>()?;
-        let gradients = threads::run(py, f64::INFINITY, || self.0.backward(&q, &k, &v, &context, &lse, &gradient))?;
-        let gradients = gradients.map_err(crate::refused)?;
+        let attention = &ready.attention;
+        let gradients = threads::run(py, f64::INFINITY, || attention.backward(&q, &k, &v, &context, &lse, &gradient))?
+            .map_err(crate::refused)?;
         let [d_query, d_key, d_value] = inputs;
         Ok((
             d_query.write(&gradients.queries),
@@ -127,7 +138,9 @@ impl Attention {
     ) -> PyResult<Vec<Vec<Bound<'py, PyAny>>>> {
         let (q, k, lse) = (Array::read("query", query)?, Array::read("key", key)?, Array::read("lse", lse)?);
         let (q, k) = (q.view()?, k.view()?);
-        let [batch, heads, queries, _] = fits(&self.0, &q, &k, None)?;
+        let ready = self.ready(query.py(), &[])?;
+        let attention = &ready.attention;
+        let [batch, heads, queries, _] = fits(attention, &q, &k, None)?;
         same_shape("lse", lse.shape(), &[batch, heads, queries])?;
         let lse = lse.numbers()?;
         let [rows, columns] = within;
@@ -137,7 +150,7 @@ impl Attention {
         let mut running = probes.iter().map(|probe| probe.get().start()).collect::<PyResult<Vec<_>>>()?;
         threads::run(query.py(), work(&q, &k), || {
             let mut probes = running.iter_mut().map(|probe| probe.kernel()).collect::<Vec<_>>();
-            self.0.observe_within(&q, &k, &lse, [rows, columns], &mut probes)
+            attention.observe_within(&q, &k, &lse, [rows, columns], &mut probes)
         })?
         .map_err(crate::refused)?;
         running.iter().map(|probe| probe.results(query, seen)).collect()
@@ -145,6 +158,30 @@ impl Attention {
 }
 
 impl Attention {
+    /// Looks up the arrays that biases are; of those that learn, a copy is made, and [`kernel::DenseBias`] has a gradient.
+    fn ready<'py>(&self, py: Python<'py>, learns: &[bool]) -> PyResult<Ready<'py>> {
+        let (mut attention, mut arrays) = (self.nouns.clone(), Vec::new());
+        for (bias, learns) in self.biases.iter().zip(learns.iter().chain(std::iter::repeat(&false))) {
+            let values = match &bias.get().0 {
+                Source::Made(bias) => {
+                    attention = attention.bias(bias.clone());
+                    continue;
+                }
+                Source::Array(values) => Array::read("bias", values.bind(py))?,
+            };
+            if *learns {
+                let shape = values.pairs()?.shape();
+                let bias = kernel::DenseBias::new(values.numbers()?.into_owned(), shape);
+                attention = attention.bias(bias.map_err(crate::refused)?);
+            } else {
+                // SAFETY: `Ready` drops the array after the attention, of which this file keeps no copy.
+                attention = attention.bias(LentBias(unsafe { values.lend()? }));
+                arrays.push(values);
+            }
+        }
+        Ok(Ready { attention, _arrays: arrays })
+    }
+
     /// Attends with keys and values from wherever.
     pub fn attend<'py>(
         &self,
@@ -155,21 +192,49 @@ impl Attention {
         let py = query.py();
         let array = Array::read("query", query)?;
         let q = array.view()?;
-        let [batch, heads, queries, _] = fits(&self.0, &q, k, Some(v))?;
+        let ready = self.ready(py, &[])?;
+        let attention = &ready.attention;
+        let [batch, heads, queries, _] = fits(attention, &q, k, Some(v))?;
         let shape = [batch, heads, queries, v.shape()[3]];
         let mut context = Fresh::like(query, &shape)?;
         let mut lse = Fresh::typed(query, "float32", &shape[..3])?;
         let into = lse.numbers_mut().unwrap_or_default();
         let work = work(&q, k);
         let context = if let Some(context_into) = context.numbers_mut() {
-            threads::run(py, work, || self.0.forward_into(&q, k, v, context_into, into))?.map_err(crate::refused)?;
+            threads::run(py, work, || attention.forward_into(&q, k, v, context_into, into))?.map_err(crate::refused)?;
             context.done()
         } else {
-            let output = threads::run(py, work, || self.0.forward(&q, k, v))?.map_err(crate::refused)?;
+            let output = threads::run(py, work, || attention.forward(&q, k, v))?.map_err(crate::refused)?;
             into.copy_from_slice(&output.lse);
             context.write(&output.context)
         };
         Ok((context, lse.done()))
+    }
+
+    /// Attends with what each sequence of a cache holds.
+    pub fn decode<'py>(
+        &self,
+        query: &Bound<'py, PyAny>,
+        q: &View,
+        held: &PagedCache,
+        [key_width, value_width]: [usize; 2],
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let ready = self.ready(query.py(), &[])?;
+        let attention = &ready.attention;
+        let [batch, heads, queries, width] = q.shape();
+        // Room first, as for the gradients.
+        let context = Fresh::like(query, &[batch, heads, queries, value_width])?;
+        let lse = Fresh::typed(query, "float32", &[batch, heads, queries])?;
+        let keys: usize = (0..held.sequences()).filter_map(|sequence| held.len(sequence)).sum();
+        let work = 2.0 * [heads, queries, keys, width.max(8)].iter().map(|&n| n as f64).product::<f64>();
+        let refused = |error: kernel::Error| match error.argument.as_str() {
+            "keys" if width != key_width => {
+                PyValueError::new_err(format!("query has {width} features, the cache {key_width}"))
+            }
+            _ => crate::refused(error),
+        };
+        let output = threads::run(query.py(), work, || attention.decode(q, held))?.map_err(refused)?;
+        Ok((context.write(&output.context), lse.write(&output.lse)))
     }
 }
 

@@ -30,16 +30,7 @@ impl KeyValueCache {
 impl KeyValueCache {
     #[new]
     fn new(precision: &str) -> PyResult<Self> {
-        let precision = match precision {
-            "float32" => Precision::F32,
-            "float16" => Precision::F16,
-            "bfloat16" => Precision::BF16,
-            "int8" => Precision::I8,
-            _ => {
-                let expected = "expected \"float32\", \"float16\", \"bfloat16\" or \"int8\"";
-                return Err(PyValueError::new_err(format!("precision is {precision:?}: {expected}")));
-            }
-        };
+        let precision = precision_of(precision)?;
         Ok(Self { precision, cache: Mutex::new(None) })
     }
 
@@ -89,4 +80,18 @@ impl KeyValueCache {
         let [batch, heads, positions, _] = held.keys().shape();
         Some([batch, heads, positions])
     }
+}
+
+/// How numbers are kept.
+pub fn precision_of(precision: &str) -> PyResult<Precision> {
+    Ok(match precision {
+        "float32" => Precision::F32,
+        "float16" => Precision::F16,
+        "bfloat16" => Precision::BF16,
+        "int8" => Precision::I8,
+        _ => {
+            let expected = "expected \"float32\", \"float16\", \"bfloat16\" or \"int8\"";
+            return Err(PyValueError::new_err(format!("precision is {precision:?}: {expected}")));
+        }
+    })
 }

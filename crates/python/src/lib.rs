@@ -14,11 +14,13 @@ mod interface;
 mod linear;
 mod modify;
 mod nouns;
+mod paged;
 mod probes;
 mod results;
 mod rotary;
 mod threads;
 mod trace;
+mod trilinear;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -35,11 +37,13 @@ mod _regard {
     #[pymodule_export]
     use super::cache::KeyValueCache;
     #[pymodule_export]
-    use super::linear::linear_attention;
+    use super::linear::{linear_attention, linear_attention_backward};
     #[pymodule_export]
     use super::modify::{modify, reweight};
     #[pymodule_export]
     use super::nouns::{Bias, Mask, Normalizer, Score};
+    #[pymodule_export]
+    use super::paged::PagedCache;
     #[pymodule_export]
     use super::probes::Probe;
     #[pymodule_export]
@@ -48,4 +52,6 @@ mod _regard {
     use super::threads::{set_threads, threads};
     #[pymodule_export]
     use super::trace::Trace;
+    #[pymodule_export]
+    use super::trilinear::{trilinear_attention, trilinear_attention_backward};
 }

@@ -14,13 +14,13 @@ use regard_kernel::normalize::{Limits, Rows, Scan};
 use regard_kernel::{QUERY_BLOCK, Scores, Shape, Tile};
 
 use crate::arrays::Array;
-use crate::nouns::{Bias, Normalizer};
+use crate::nouns::{Bias, Normalizer, Source};
 use crate::results::NUMPY;
 
 /// `function(score, batch, head, query, key)` makes other scores of a tile's.
 #[pyfunction]
 pub fn modify(function: Py<PyAny>) -> Bias {
-    Bias(Arc::new(Modify(Function(function))))
+    Bias(Source::Made(Arc::new(Modify(Function(function)))))
 }
 
 /// `function(weight)` makes other weights of a softmax's.

@@ -162,7 +162,7 @@ impl Trace {
 
     /// A figure of one head, or the mean of all: the bytes of a PNG.
     fn png(&self, py: Python, site: usize, head: Option<usize>, pixels: usize) -> PyResult<Vec<u8>> {
-        py.detach(|| png::rasterise(&self.figure(site, head, pixels)?, 2.0)).map_err(refused)
+        py.detach(|| png::picture(&self.figure(site, head, pixels)?)).map_err(refused)
     }
 }
 

@@ -67,9 +67,28 @@ def test_tensors(torch):
     k = torch.ones(2, 2, 7, 8)
     with pytest.raises(TypeError, match=r"query is float64: .*; call query.float\(\)"):
         regard.attention(torch.ones(2, 4, 5, 8, dtype=torch.float64), k, k)
-    for q in [torch.ones(2, 4, 5, 8, device="meta"), torch.ones(2, 4, 5, 8).to_sparse()]:
-        with pytest.raises((TypeError, ValueError, BufferError, RuntimeError)):
+    for q in [torch.ones(2, 4, 5, 8, device="meta"), torch.ones(2, 4, 5, 8).to_sparse(), torch.ones(2, 4, 5, 8).to_mkldnn()]:
+        with pytest.raises(ValueError, match="^query cannot be read: .*$") as refused:
             regard.attention(q, k, k)
+        assert isinstance(refused.value.__cause__, RuntimeError | BufferError)
+
+
+class Unreachable:
+    """An array on another device, whose library does not show it."""
+
+    device = "cuda:0"
+
+    def __dlpack__(self):
+        raise BufferError("not here\nand a page of addresses")
+
+
+def test_what_cannot_be_shown():
+    with pytest.raises(ValueError, match=re.escape("key cannot be read: it is on cuda:0: call key.cpu()")):
+        regard.attention(Q, Unreachable(), K)
+    here = Unreachable()
+    here.device = "cpu"
+    with pytest.raises(ValueError, match="^key cannot be read: not here$"):
+        regard.attention(Q, here, K)
 
 
 class Elsewhere:
@@ -140,6 +159,17 @@ SETTINGS = [
     (lambda: regard.RelativeBuckets(ones(3, 4)), ValueError, "3 buckets given"),
     (lambda: regard.Softmax(temperature=0), ValueError, "temperature"),
     (lambda: regard.TopK(0), ValueError, "0 given"),
+    (lambda: regard.Entmax(1), ValueError, "entmax alpha: 1 given, a finite number greater than 1 expected"),
+    (lambda: regard.Entmax(float("nan")), ValueError, "entmax alpha"),
+    (lambda: regard.Entmax("2"), TypeError, "must be real number"),
+    (lambda: regard.Gumbel(0), ValueError, "temperature"),
+    (lambda: regard.Gumbel(seed=-1), ValueError, "seed is -1: expected 0 or more"),
+    (lambda: regard.Sampled(-3), ValueError, "seed is -3"),
+    (lambda: regard.Sampled(0.5), TypeError, "float"),
+    (lambda: regard.Distance("a"), TypeError, "must be real number"),
+    (lambda: regard.BigBird(block=0), ValueError, "block of BigBird: 0 given"),
+    (lambda: regard.BigBird(window=-1), ValueError, "window is -1"),
+    (lambda: regard.BigBird(corner="left"), ValueError, 'corner is "left"'),
     (lambda: regard.mask(lambda b, h, i, j: i + j, 5, 7), TypeError, "returned int64: expected booleans"),
     (lambda: regard.mask(lambda b, h, i, j: 1 / 0, 5, 7), ZeroDivisionError, "division by zero"),
     (lambda: regard.mask(lambda b, h, i, j: ones(3, dtype=bool), 5, 7), ValueError, "broadcast"),
@@ -157,6 +187,7 @@ def test_settings(make, error, message):
 NOUNS = [
     ({"mask": regard.Padding([1])}, ValueError, "1 lengths given"),
     ({"mask": ones(5, 6, dtype=bool)}, ValueError, "[2 or 1, 4 or 1, 5, 7]"),
+    ({"mask": regard.BigBird(block=2)}, ValueError, "a multiple of the block of BigBird, 2"),
     ({"mask": 3}, TypeError, "mask is a int: expected a Mask or an array of booleans"),
     ({"bias": ones(5, 6)}, ValueError, "dense bias"),
     ({"bias": "x"}, TypeError, "bias is a str"),
@@ -213,7 +244,7 @@ def test_views_larger_than_memory():
         lambda: regard.observe(many, one, many_lse, [regard.Entropy()]),
         lambda: regard.observe(one, many, lse, [regard.Received()]),
         lambda: regard.KeyMask(numpy.broadcast_to(ones(1, dtype=bool), 1 << 50)),
-        lambda: regard.DenseBias(numpy.broadcast_to(ones(1), 1 << 50)),
+        lambda: regard.Alibi(numpy.broadcast_to(ones(1), 1 << 50)),
     ]:
         with pytest.raises((MemoryError, ValueError)):
             call()

@@ -3,6 +3,7 @@
 import numpy
 import pytest
 import reference
+from reference import check_gradients as check
 
 import regard
 
@@ -10,18 +11,6 @@ RANDOM = numpy.random.default_rng(3)
 MASK = regard.Window(past=40, future=2)
 QUERY, KEY = numpy.ogrid[:70, :90]
 VISIBLE = (KEY >= QUERY + 20 - 40) & (KEY <= QUERY + 20 + 2)
-
-
-def check(inputs, define, given, gradient):
-    """That the gradients given are those of ``Σ define(*inputs) · gradient``, each in a random direction."""
-    step = 1e-6
-    for i, slope in enumerate(given):
-        direction = RANDOM.standard_normal(inputs[i].shape)
-        moved = [[x + (side * step * direction if j == i else 0) for j, x in enumerate(inputs)] for side in (1, -1)]
-        expected = numpy.sum((define(*moved[0]) - define(*moved[1])) * gradient) / (2 * step)
-        assert slope.shape == inputs[i].shape
-        size = numpy.linalg.norm(slope.astype(float)) * numpy.linalg.norm(direction)
-        numpy.testing.assert_allclose(numpy.sum(slope * direction), expected, atol=1e-5 * size + 1e-6)
 
 
 def learned(shape):
@@ -126,3 +115,63 @@ def test_dropout_is_the_same_backward(inputs):
     given = regard.attention_backward(q, k, v, *out, gradient, dropout=dropout)
     # The context is linear in the values.
     numpy.testing.assert_allclose(numpy.sum(given.value * v), numpy.sum(out.context * gradient), rtol=1e-3)
+
+
+@pytest.mark.parametrize("score", [regard.Distance(), regard.Distance(0.1)])
+def test_distance(inputs, score):
+    gradient = learned((2, 4, 70, 8))
+    out = regard.attention(*inputs, score=score)
+    given = regard.attention_backward(*inputs, *out, gradient, score=score)
+    factor = 1 if score.scale is None else 4 * score.scale
+
+    def define(q, k, v):
+        return reference.attention(q, k, v, score=lambda q, k: factor * reference.distances(q, k))[0]
+
+    check(inputs, define, given[:3], gradient)
+
+
+NOISE = reference.gumbel(7, (2, 4, 70, 90))
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "define"),
+    [
+        (regard.Entmax(1.3), lambda e: reference.entmax(e, 1.3)),
+        (regard.Entmax(2.0), lambda e: reference.entmax(e, 2.0)),
+        (regard.Gumbel(0.7, seed=7), lambda e: reference.softmax((e + NOISE) / 0.7)),
+    ],
+)
+def test_normalizers_with_slopes(inputs, normalizer, define):
+    gradient = learned((2, 4, 70, 8))
+    out = regard.attention(*inputs, normalizer=normalizer)
+    given = regard.attention_backward(*inputs, *out, gradient, normalizer=normalizer)
+    check(inputs, lambda *x: reference.attention(*x, normalize=define)[0], given[:3], gradient)
+
+
+def of_inputs(inputs, weights, of_scores, gradient):
+    """Gradients of queries, keys and values, given weights and what the scores' gradient is."""
+    q, k, _ = inputs
+    halves = (2, 2, 2, -1)
+    of_query = of_scores @ numpy.repeat(k, 2, axis=1) / 4
+    of_key = (of_scores.swapaxes(-1, -2) @ q / 4).reshape(*halves, 16).sum(2)
+    return of_query, of_key, (weights.swapaxes(-1, -2) @ gradient).reshape(*halves, 8).sum(2)
+
+
+@pytest.mark.parametrize("kind", ["hard", "gumbel", "sampled"])
+def test_choices_without_slopes(inputs, kind):
+    gradient = learned((2, 4, 70, 8)).astype(float)
+    q, k, v = (x.astype(float) for x in inputs)
+    scores = reference.dot(q, numpy.repeat(k, 2, axis=1))
+    of_weights = gradient @ numpy.repeat(v, 2, axis=1).swapaxes(-1, -2)
+    noun = {"hard": regard.Hard(), "gumbel": regard.Gumbel(0.7, 7, hard=True), "sampled": regard.Sampled(7)}[kind]
+    weights = reference.one_hot(scores if kind == "hard" else scores + NOISE)
+    soft, _ = reference.softmax((scores + NOISE) / 0.7 if kind == "gumbel" else scores)
+    if kind == "sampled":
+        of_scores = (gradient * (weights @ numpy.repeat(v, 2, axis=1))).sum(-1, keepdims=True) * (weights - soft)
+    else:
+        # Straight through: as if the weights had been the soft ones.
+        of_scores = soft * (of_weights - (soft * of_weights).sum(-1, keepdims=True)) / (0.7 if kind == "gumbel" else 1)
+    out = regard.attention(*inputs, normalizer=noun)
+    given = regard.attention_backward(*inputs, *out, gradient.astype("f4"), normalizer=noun)
+    for found, expected in zip(given, of_inputs((q, k, v), weights, of_scores, gradient)):
+        numpy.testing.assert_allclose(found, expected, atol=2e-5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reference import check_gradients
 
 import regard
 
@@ -42,6 +43,38 @@ def test_every_rule(decays, betas):
     np.testing.assert_allclose(out.state, after, atol=2e-5)
 
 
+@pytest.mark.parametrize("decays", [None, 1, 8])
+@pytest.mark.parametrize("betas", [None, 1, 2])
+def test_gradients_of_every_rule(decays, betas):
+    inputs = {"q": normal(2, 6, 21, 8), "k": normal(2, 2, 21, 8) / 3, "v": normal(2, 2, 21, 5)}
+    inputs["decay"] = None if decays is None else -abs(normal(2, 2, 21, decays))
+    inputs["beta"] = None if betas is None else RNG.random((2, betas, 21, 1), np.float32)
+    inputs["state"] = normal(2, 2, 8, 5)
+    gradient, state_gradient = normal(2, 6, 21, 5), normal(2, 2, 8, 5)
+    q, k, v, *gates = inputs.values()
+    gates = dict(zip(("decay", "beta", "state"), gates))
+    given = regard.linear_attention_backward(q, k, v, gradient, **gates, state_gradient=state_gradient)
+    assert [found is None for found in given] == [x is None for x in inputs.values()]
+    names = [name for name, x in inputs.items() if x is not None]
+
+    def define(*some):
+        results = definition(**{**inputs, **dict(zip(names, some))})
+        return np.concatenate([result.ravel() for result in results])
+
+    both = np.concatenate([gradient.ravel(), state_gradient.ravel()])
+    check_gradients([inputs[name] for name in names], define, [found for found in given if found is not None], both)
+    alone = regard.linear_attention_backward(q, k, v, gradient, **gates)
+    zeros = regard.linear_attention_backward(q, k, v, gradient, **gates, state_gradient=0 * state_gradient)
+    assert all(x is None or (x == y).all() for x, y in zip(alone, zeros))
+
+
+def test_gradients_come_back_as_what_was_given():
+    q = normal(1, 2, 9, 4, dtype=np.float16)
+    given = regard.linear_attention_backward(q, q, q, q, beta=np.full((1, 1, 9, 1), 0.5, "f4"))
+    assert [given.query.dtype, given.beta.dtype] == [np.float16, np.float32]
+    assert given.decay is None and given.state is None
+
+
 def test_half_precision_in_half_precision_out():
     q = normal(1, 2, 9, 4, dtype=np.float16)
     out = regard.linear_attention(q, q / np.float16(4), q)
@@ -58,6 +91,16 @@ def test_linear_attention_refuses():
         regard.linear_attention(x, x, x, beta=x)
     with pytest.raises(TypeError, match="decay is float64"):
         regard.linear_attention(x, x, x, decay=x.astype(np.float64))
+
+
+def test_backward_refuses():
+    x = normal(1, 2, 3, 4)
+    with pytest.raises(ValueError, match="gradient of the context: .* as the context has expected"):
+        regard.linear_attention_backward(x, x, x, x[:, :, :2])
+    with pytest.raises(ValueError, match="gradient of the state: .* as the state has expected"):
+        regard.linear_attention_backward(x, x, x, x, state_gradient=x)
+    with pytest.raises(TypeError, match="gradient is float64"):
+        regard.linear_attention_backward(x, x, x, x.astype(np.float64))
 
 
 def turned(x, cos, sin, interleaved):

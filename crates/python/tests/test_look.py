@@ -162,6 +162,96 @@ def test_long_sequences_are_shrunk_and_exact_where_asked(tmp_path):
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
 
 
+class Writer(torch.nn.Module):
+    """Reads in parts: keys of earlier ones are kept, all or as many as a window holds."""
+
+    def __init__(self, window=None, bias=None):
+        super().__init__()
+        torch.manual_seed(4)
+        self.words, self.window, self.bias = torch.nn.Embedding(50, 16), window, bias
+        self.start()
+
+    def start(self):
+        self.past, self.real = torch.zeros(2, 2, 0, 8), torch.zeros(2, 0, dtype=torch.bool)
+
+    def forward(self, input_ids, real=None):
+        q = 2 * self.words(input_ids).unflatten(2, (2, 8)).transpose(1, 2)
+        k = torch.cat([self.past, q.flip(3)], 2)
+        self.real = torch.cat([self.real, torch.ones_like(input_ids, dtype=torch.bool) if real is None else real], 1)
+        mask = regard.Causal()
+        if self.window:
+            mask &= regard.Window(past=self.window - 1)
+        if not self.real.all():
+            mask &= regard.KeyMask(self.real)
+        ours.attention(q, k, k, mask=mask, bias=self.bias, module=self)
+        keep = None if self.window is None else max(0, k.shape[2] - self.window + 1)
+        self.past, self.real = k[:, :, keep:], self.real[:, keep:]
+        return q
+
+
+@pytest.mark.parametrize("bias", [None, regard.SoftCap(2.0), regard.Alibi()])
+@pytest.mark.parametrize("window", [None, 5, 30])
+@pytest.mark.parametrize("parts", [[9] + [1] * 14, [2] + [1] * 21, [1, 1, 20, 1], [23]])
+def test_passes_are_one_text(window, bias, parts):
+    writer, real = Writer(window, bias), torch.ones(2, 23, dtype=torch.bool)
+    real[1, :3] = False
+    with torch.no_grad(), regard.look(writer) as whole:
+        writer(IDS, real)
+    writer.start()
+    with torch.no_grad(), regard.look(writer) as trace:
+        for part, seen in zip(IDS.split(parts, 1), real.split(parts, 1)):
+            writer(part, seen)
+    assert trace.sites[0].shape == (2, 2, 23, 23)
+    for batch in range(2):
+        numpy.testing.assert_allclose(trace.map(0, 1, batch=batch), whole.map(0, 1, batch=batch), atol=1e-5)
+
+
+def test_a_pass_that_does_not_go_on_takes_the_place_of_the_one_before():
+    writer = Writer()
+    with torch.no_grad(), pytest.warns(UserWarning, match="only the last time"), regard.look(writer) as trace:
+        writer(IDS[:, :9])
+        writer.start()
+        writer(IDS[:, 3:7])
+    assert trace.map(0, 1).shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "nouns",
+    [
+        {"normalizer": regard.Gumbel(0.5, 3)},
+        {"normalizer": regard.Sampled(3)},
+        {"bias": regard.Modify(lambda score, b, h, i, j: score + b * 0.3 * (i - j))},
+        {"mask": regard.mask(lambda b, h, i, j: (i + j + b) % 3 > 0, 9, 9, batch=2)},
+        {"mask": ~regard.mask(lambda b, h, i, j: (i + j + b) % 3 > 0, 9, 9, batch=2) | regard.Causal()},
+    ],
+)
+def test_sequences_that_nouns_tell_apart(tmp_path, nouns):
+    class Once(torch.nn.Module):
+        def forward(self, x):
+            return ours.attention(x, x, x, module=self, **nouns).context
+
+    torch.manual_seed(2)
+    x = torch.randn(2, 4, 9, 8)
+    with torch.no_grad(), regard.look(model := Once()) as trace:
+        model(x)
+    probe = regard.Weights()
+    regard.observe(x, x, regard.attention(x, x, x, **nouns).lse, [probe], **nouns)
+    for batch in range(2):
+        trace.save(tmp_path / "a.trace", batch=batch)
+        loaded = regard.Trace.load(tmp_path / "a.trace")
+        for head in (0, 3):
+            expected = probe.values[batch, head].numpy()
+            numpy.testing.assert_allclose(trace.map(0, head, batch=batch), expected, atol=1e-6)
+            numpy.testing.assert_allclose(loaded.map(0, head), expected, atol=1e-6)
+
+
+def test_pictures_of_long_maps_have_a_size_for_screens():
+    trace = looked(Reader(layers=1), torch.arange(700)[None] % 50)
+    for picture in (trace.png(None, 0, 1), looked(Reader(layers=1), IDS).png(None, 0, 1)):
+        width, height = struct.unpack(">II", picture[16:24])
+        assert 500 < width <= 3200 and 500 < height <= 3200
+
+
 def test_tokens_are_labels():
     words = [f"word{i}" for i in range(23)]
     assert looked(Reader(), IDS[:1], tokens=words).tokens("tokens") == words
@@ -211,3 +301,41 @@ def test_files_that_are_cut_or_newer_are_refused(tmp_path):
     path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
     with pytest.raises(ValueError, match="version 9.*newer"):
         regard.Trace.load(path)
+
+
+def test_files_that_are_damaged_anywhere_are_refused_or_read(tmp_path):
+    path = tmp_path / "a.trace"
+    looked(Reader(), IDS).save(path)
+    whole = path.read_bytes()
+    for end in [0, 1, 7, 8, 9, 100, len(whole) - 1, *range(200, len(whole), 997)]:
+        path.write_bytes(whole[:end])
+        with pytest.raises(ValueError):
+            regard.Trace.load(path)
+    random = numpy.random.default_rng(5)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        # Most damage to what says how the rest is to be read.
+        damaged[random.integers(1200 if random.random() < 0.8 else len(whole))] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            regard.Trace.load(path).map(0, 0)
+        except (ValueError, IndexError):
+            pass
+
+
+def test_a_trace_is_read_by_many_threads_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    trace = looked(Reader(), IDS)
+    expected = [(trace.map(layer, 1), trace.entropy(layer)) for layer in range(2)]
+
+    def work(i):
+        layer = i % 2
+        assert (trace.map(layer, 1) == expected[layer][0]).all()
+        assert (trace.entropy(layer) == expected[layer][1]).all()
+        if i % 8 == 0:
+            assert trace.html() == page
+
+    page = trace.html()
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(32)))

@@ -32,6 +32,7 @@ def in_layout(layout, side):
     return layout[:, QUERY[0, 0, :, 0][:, None] // side, KEY[0, 0, 0][None] // side][None]
 
 
+BIRD = {"seed": 5, "block": 10, "window": 1, "global_blocks": 1, "random": 2}
 MASKS = [
     (regard.Causal(), KEY <= PLACE),
     (regard.Causal("top-left"), KEY <= QUERY),
@@ -40,6 +41,9 @@ MASKS = [
     (regard.Dilated(4, 2, 5), ((KEY - PLACE) % 5 == 0) & (KEY >= PLACE - 20) & (KEY <= PLACE + 10)),
     (regard.Global([0, 40]), chosen(0, 40)),
     (regard.Global([[1], [2, 50]]), numpy.where(BATCH, chosen(2, 50), chosen(1))),
+    (regard.BigBird(**BIRD), reference.big_bird(4, L, S, **BIRD)),
+    (regard.BigBird(block=45, global_blocks=0, random=0, window=0), KEY // 45 == PLACE // 45),
+    (regard.BigBird(block=30, random=9), KEY >= 0),
     (regard.Padding([90, 12]), KEY < numpy.where(BATCH, 12, 90)),
     (regard.Causal() | regard.Prefix(numpy.array([5, 60])), (KEY <= PLACE) | (KEY < numpy.where(BATCH, 60, 5))),
     (regard.Documents([0, 30, 70], [0, 50, 90]), (QUERY < 30) == (KEY < 50)),
@@ -117,6 +121,8 @@ def unit(x):
 SCORES = [
     (regard.Dot(), lambda q, k: q @ k.swapaxes(-1, -2)),
     (regard.ScaledDot(0.3), lambda q, k: 0.3 * q @ k.swapaxes(-1, -2)),
+    (regard.Distance(), reference.distances),
+    (regard.Distance(0.5), lambda q, k: 2 * reference.distances(q, k)),
     (regard.Cosine([2.0]), lambda q, k: 2 * unit(q) @ unit(k).swapaxes(-1, -2)),
     (regard.Bilinear(W), lambda q, k: q @ W @ k.swapaxes(-1, -2)),
     (regard.Additive(V), lambda q, k: numpy.tanh(q[..., :, None, :] + k[..., None, :, :]) @ V.astype(float)),
@@ -146,6 +152,14 @@ def sigmoid(scores):
     return 1 / (1 + numpy.exp(-scores + numpy.log(S))), numpy.full(scores.shape[:3], numpy.log(S))
 
 
+NOISE = reference.gumbel(11, (2, 4, L, S))
+
+
+def chosen_key(noise):
+    """One key a row; what is kept is the log-sum-exp."""
+    return lambda e: (reference.one_hot(e + noise), reference.softmax(e)[1])
+
+
 SINK = numpy.array([0.5, -1, 2, 0])
 NORMALIZERS = [
     (regard.Softmax(temperature=0.5), lambda e: reference.softmax(2 * e)),
@@ -153,15 +167,44 @@ NORMALIZERS = [
     (regard.Sigmoid(), sigmoid),
     (regard.TopK(5), top_k),
     (regard.Sparsemax(), sparsemax),
+    (regard.Entmax(1.2), lambda e: reference.entmax(e, 1.2)),
+    (regard.Entmax(1.5), lambda e: reference.entmax(e, 1.5)),
+    (regard.Entmax(2), sparsemax),
+    (regard.Hard(), chosen_key(0)),
+    (regard.Sampled(11), chosen_key(NOISE)),
+    (regard.Gumbel(0.5, seed=11), lambda e: reference.softmax(2 * (e + NOISE))),
+    (
+        regard.Gumbel(0.5, seed=11, hard=True),
+        lambda e: (reference.one_hot(e + NOISE), reference.softmax(2 * (e + NOISE))[1]),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("normalizer", "define"), NORMALIZERS, ids=named)
 def test_normalizers(inputs, normalizer, define):
     given = regard.attention(*inputs, normalizer=normalizer)
-    context, _, lse = reference.attention(*inputs, normalize=define)
+    context, weights, lse = reference.attention(*inputs, normalize=define)
     numpy.testing.assert_allclose(given.context, context, atol=3e-6)
     numpy.testing.assert_allclose(given.lse, lse, atol=3e-6)
+    (seen,) = regard.observe(*inputs[:2], given.lse, [regard.Weights()], normalizer=normalizer)
+    numpy.testing.assert_allclose(seen.values, weights, atol=3e-6)
+
+
+def test_entmax_beyond_sparsemax(inputs):
+    given = regard.attention(*inputs, normalizer=regard.Entmax(3.0))
+    context, _, lse = reference.attention(*inputs, normalize=lambda e: reference.entmax(e, 3.0))
+    # Its weights end steeply.
+    numpy.testing.assert_allclose(given.context, context, atol=1e-3)
+    numpy.testing.assert_allclose(given.lse, lse, atol=1e-5)
+
+
+def test_draws_follow_the_scores():
+    """Of 3 keys with the probabilities 1/2, 1/3 and 1/6, about so many are drawn."""
+    q, k = numpy.ones((1, 1, 20_000, 1), "f4"), numpy.log(numpy.array([3, 2, 1], "f4")).reshape(1, 1, 3, 1)
+    values = numpy.eye(3, dtype="f4")[None, None]
+    for normalizer in (regard.Sampled(3), regard.Gumbel(0.1, 3, hard=True)):
+        shares = regard.attention(q, k, values, score=regard.Dot(), normalizer=normalizer).context.mean((0, 1, 2))
+        numpy.testing.assert_allclose(shares, [1 / 2, 1 / 3, 1 / 6], atol=0.015)
 
 
 def test_entmax_rows_sum_to_one(inputs):
@@ -189,7 +232,7 @@ def test_nouns_are_values():
         regard.Window().past = 5
 
 
-PICKLED = [regard.Causal() | regard.Prefix([5, 60]), regard.Alibi(), regard.TopK(5), regard.Cosine([1.0])]
+PICKLED = [regard.BigBird(block=30), regard.Gumbel(0.5, 3, hard=True), regard.Entmax(1.7), regard.Distance(2.0), regard.Causal() | regard.Prefix([5, 60]), regard.Alibi(), regard.TopK(5), regard.Cosine([1.0])]
 
 
 @pytest.mark.parametrize("noun", PICKLED)

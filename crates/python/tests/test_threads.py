@@ -65,6 +65,45 @@ def test_many_threads_at_once(large, inputs):
     assert len(cache) == 348
 
 
+def test_a_paged_cache_in_many_threads(large):
+    query, key, value = (x[:, :, :200] for x in large)
+    cache = regard.PagedCache(4, 32, page=64)
+    for _ in range(4):
+        cache.append(cache.push(), key, value)
+    queries = numpy.repeat(query[:, :, :1], 4, axis=0)
+    expected = cache.attend(queries).context[3]
+
+    def work(i):
+        sequence = i % 3
+        if i % 4 == 0:
+            with pytest.raises(ValueError, match="sequence: 9 given"):
+                cache.truncate(9, 0)
+        cache.append(sequence, key[:, :, :3], value[:, :, :3])
+        # Nobody touches the last.
+        assert (cache.attend(queries).context[3] == expected).all()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(60)))
+    assert cache.lengths == [260, 260, 260, 200]
+
+
+def test_the_other_engines_in_many_threads(large):
+    small = [x[:, :, :60] for x in large]
+    linear = regard.linear_attention(*large).context
+    pairs = regard.trilinear_attention(*small, *small[1:], windows=(8, 4)).context
+    bias = numpy.zeros((300, 300), "f4")
+    plain = regard.attention(*large, bias=bias).context
+
+    def work(_):
+        assert (regard.linear_attention(*large).context == linear).all()
+        assert (regard.trilinear_attention(*small, *small[1:], windows=(8, 4)).context == pairs).all()
+        assert (regard.attention(*large, bias=bias).context == plain).all()
+        regard.linear_attention_backward(*large, large[0])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(24)))
+
+
 def test_the_interpreter_is_free_meanwhile():
     random = numpy.random.default_rng(5)
     q, k, v = (random.standard_normal((1, 2, 3000, 64), dtype=numpy.float32) for _ in range(3))

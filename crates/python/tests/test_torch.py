@@ -218,3 +218,69 @@ def test_checkpointing_drops_the_same_again():
     plain = with_gradients(attend(*tensors), tensors)
     torch.manual_seed(3)
     agree(with_gradients(torch.utils.checkpoint.checkpoint(attend, *tensors, use_reentrant=False), tensors), plain)
+
+
+def remembered(query, key, value, decay, beta, state):
+    """Linear attention in float64, one position after another."""
+    query, key, value, decay, beta, state = (x.double() for x in (query, key, value, decay, beta, state))
+    group, contexts = query.shape[1] // key.shape[1], []
+    for t in range(query.shape[2]):
+        state = state * decay[:, :, t].exp()[..., None]
+        found = (key[:, :, t, :, None] * state).sum(2)
+        state = state + key[:, :, t, :, None] * (beta[:, :, t] * (value[:, :, t] - found))[:, :, None]
+        contexts.append((query[:, :, t, :, None] * state.repeat_interleave(group, 1)).sum(2))
+    return torch.stack(contexts, 2) / math.sqrt(query.shape[3]), state
+
+
+@pytest.mark.parametrize("results", ["context", "state", "both"])
+def test_linear_attention_learns_through_context_and_memory(results):
+    shapes = [(2, 4, 11, 6), (2, 2, 11, 6), (2, 2, 11, 5), (2, 2, 11, 6), (2, 1, 11, 1), (2, 2, 6, 5)]
+    query, key, value, decay, beta, state = leaves(*shapes)
+    given = (query, key / 3, value, -decay.abs(), beta.sigmoid(), state)
+
+    def total(context, state):
+        context, state = ((torch.arange(x.numel()).view(x.shape) % 7 - 3.0).to(x) * x for x in (context, state))
+        return {"context": context.sum(), "state": state.sum(), "both": context.sum() + state.sum()}[results]
+
+    def gradients(function):
+        return torch.autograd.grad(function, [query, key, value, decay, beta, state], retain_graph=True, allow_unused=True)
+
+    names = dict(zip(("decay", "beta", "state"), given[3:]))
+    found = gradients(total(*ours.linear_attention(*given[:3], **names)))
+    expected = gradients(total(*remembered(*given)))
+    for name, one, other in zip(("query", "key", "value", "decay", "beta", "state"), found, expected):
+        other = torch.zeros_like(one) if other is None else other
+        torch.testing.assert_close(one.double(), other.double(), rtol=1e-4, atol=1e-4, msg=lambda m: f"{name}: {m}")
+
+
+def test_linear_attention_may_go_without_gates():
+    tensors = leaves((1, 2, 7, 4), (1, 2, 7, 4), (1, 2, 7, 4))
+    context, state = ours.linear_attention(*tensors, scale=1.0)
+    weights = (tensors[0] @ tensors[1].mT).tril()
+    agree(with_gradients(context, tensors), with_gradients((weights @ tensors[2]).double(), tensors))
+    with pytest.raises(NotImplementedError, match="without create_graph"):
+        torch.autograd.grad(ours.linear_attention(*tensors).context.sum(), tensors[0], create_graph=True)
+
+
+def test_trilinear_attention_learns():
+    tensors = leaves((2, 4, 9, 6), (2, 2, 10, 6), (2, 2, 10, 5), (2, 2, 10, 6), (2, 2, 10, 5))
+    query, *others = (x.double() for x in tensors)
+    key, value, second_key, second_value = (x.repeat_interleave(2, 1) for x in others)
+    scores = torch.einsum("bhif,bhjf,bhkf->bhijk", query, key, second_key) * 0.3
+    stands = torch.arange(9)[:, None] + 1
+    first, second = ((torch.arange(10) <= stands) & (torch.arange(10) > stands - window) for window in (4, 3))
+    scores = scores.masked_fill(~(first[:, :, None] & second[:, None]), -math.inf)
+    weights = scores.flatten(-2).softmax(-1).view(scores.shape)
+    expected = torch.einsum("bhijk,bhjf,bhkf->bhif", weights, value, second_value)
+    out = ours.trilinear_attention(*tensors, scale=0.3, windows=(4, 3))
+    agree(with_gradients(out.context, tensors), with_gradients(expected, tensors))
+    assert not out.lse.requires_grad
+
+
+def test_a_float_mask_without_a_gradient_is_not_copied_for_one():
+    tensors = leaves((2, 3, 20, 16), (2, 3, 30, 16), (2, 3, 30, 16))
+    bias = torch.randn(2, 3, 30, 20).mT
+    context = ours.attention(*tensors, bias=[bias, regard.SoftCap(2.0)]).context
+    scores = tensors[0].double() @ tensors[1].double().mT / 4 + bias
+    expected = (2 * torch.tanh(scores / 2)).softmax(-1) @ tensors[2].double()
+    agree(with_gradients(context, tensors), with_gradients(expected, tensors))

@@ -21,6 +21,7 @@ mod bpe;
 pub mod characters;
 pub mod dictionary;
 pub mod pairs;
+pub mod pieces;
 pub mod random;
 pub mod tokenizer;
 

@@ -29,12 +29,14 @@ pub mod evaluate;
 mod folder;
 pub mod interpreter;
 pub mod optimizer;
+pub mod perplexity;
 pub mod presets;
 pub mod pronunciation;
 mod score;
 pub mod shards;
 pub mod tasks;
 pub mod train;
+pub mod vocabulary;
 pub mod writer;
 
 pub use error::{Error, Result};

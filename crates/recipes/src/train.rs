@@ -172,8 +172,10 @@ impl Pace {
         if !(1..=64).contains(&self.shards) {
             return Err(Error::option("shards", self.shards, "from 1 to 64"));
         }
-        if self.steps == 0 || self.validate_every == 0 {
-            return Err(Error::option("steps", self.steps, "at least 1, as between validations"));
+        for (option, given) in [("steps", self.steps), ("validate-every", self.validate_every)] {
+            if given == 0 {
+                return Err(Error::option(option, given, "at least 1"));
+            }
         }
         if !(self.adam.rate.is_finite() && self.adam.rate > 0.0) {
             return Err(Error::option("rate", self.adam.rate, "a positive number"));

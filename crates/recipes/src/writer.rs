@@ -1,20 +1,23 @@
 //! A trained language model: it goes on with a text, and shows what it looked at.
 //!
 //! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `characters.txt` (the
-//! vocabulary: each character once, in the order of the code points).
+//! vocabulary: each character once, in the order of the code points), or a file of llama2.c with its tokenizer beside it:
+//! `tok512.bin`, where 512 is the model's vocabulary, or `tokenizer.bin`.
 
 use std::path::Path;
 
 use burn::tensor::Device;
 use regard::Mode;
+use regard::cache::CacheConfig;
 use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
-use regard_models::weights;
-use regard_models::{Continuation, Gpt, GptConfig, Padded, Sampling};
+use regard_models::{Continuation, Gpt, GptConfig, LanguageModel as Model, Padded, Sampling, llama2c, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::data::characters::Characters;
+use crate::data::pieces::Pieces;
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, WEIGHTS, read_json};
+use crate::vocabulary::Vocabulary;
 
 /// The vocabulary's file in a model's folder.
 pub const CHARACTERS: &str = "characters.txt";
@@ -33,77 +36,75 @@ pub enum LanguageModel {
 /// A language model with its vocabulary.
 #[derive(Debug)]
 pub struct Writer {
-    model: Gpt,
-    characters: Characters,
+    model: Box<dyn Model>,
+    vocabulary: Vocabulary,
     name: String,
 }
 
 impl Writer {
-    /// Reads a model's folder.
+    /// Reads a model's folder, or a file of llama2.c.
     ///
     /// # Errors
     /// When a file is missing, damaged, or does not fit the others.
-    pub fn load(folder: &Path) -> Result<Self> {
-        let architecture: LanguageModel = read_json(&folder.join(CONFIG))?;
-        let LanguageModel::Gpt(config) = &architecture;
-        let path = folder.join(CHARACTERS);
-        let file = |source| Error::File { action: "read", path: path.clone(), source };
-        let size = std::fs::metadata(&path).map_err(file)?.len();
-        if size > LARGEST_TEXT {
-            let problem = format!("{size} bytes, expected a vocabulary of at most {LARGEST_TEXT}");
-            return Err(Error::Content { path, problem });
-        }
-        let text = std::fs::read_to_string(&path).map_err(file)?;
-        let characters = Characters::from_text(&text)
-            .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-        let path = folder.join(WEIGHTS);
-        let bytes =
-            std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
-        let content = |problem: String| Error::Content { path: path.clone(), problem };
-        if config.vocabulary != characters.count() {
-            let (model, known) = (config.vocabulary, characters.count());
-            return Err(content(format!("the model has {model} tokens, its vocabulary {known}")));
-        }
-        folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
-        let model = weights::from_bytes(config.init(&Device::default())?, &bytes, &path)?;
-        let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
-        Ok(Writer { model, characters, name })
+    pub fn load(path: &Path) -> Result<Self> {
+        let stem = if path.is_file() { path.file_stem() } else { path.file_name() };
+        let name = stem.map_or("model".into(), |name| name.to_string_lossy().into_owned());
+        let (model, vocabulary) = if path.is_file() { llama(path)? } else { character_model(path)? };
+        Ok(Writer { model, vocabulary, name })
     }
 
-    /// The most characters that it looks at.
+    /// The most tokens that it looks at.
     pub fn context(&self) -> usize {
-        self.model.config().context
+        self.model.context()
     }
 
-    /// The characters that follow `prompt`, without end; of a longer prompt it sees the last [`Self::context`].
+    /// The network.
+    pub fn model(&self) -> &dyn Model {
+        &*self.model
+    }
+
+    /// Its tokens.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// What follows `prompt`, a token after the other, until the model ends the text, which not every model can. What a token
+    /// adds may be empty, where a character has several. Of a longer prompt than fits into `cache` and [`Self::context`], the
+    /// end is seen.
     ///
     /// # Errors
     /// When the prompt is empty or has an unknown character, or the options make no sense.
-    pub fn continuation(&self, prompt: &str, how: Sampling) -> Result<impl Iterator<Item = Result<char>> + '_> {
-        let ids = self.characters.encode(prompt)?;
-        let tokens = Continuation::new(&self.model, &ids, how)?;
-        Ok(tokens.map(|token| Ok(self.characters.character(token?))))
+    pub fn continuation(
+        &self,
+        prompt: &str,
+        how: Sampling,
+        cache: CacheConfig,
+    ) -> Result<impl Iterator<Item = Result<String>> + '_> {
+        let ids = self.vocabulary.encode(prompt)?;
+        let mut tokens = Continuation::new(&*self.model, &ids, how, cache)?;
+        let mut spelling = self.vocabulary.spelling(&ids);
+        Ok(std::iter::from_fn(move || match tokens.next()? {
+            Ok(id) if self.vocabulary.ends(id) => None,
+            token => Some(token.map(|id| spelling.push(id)).map_err(Error::from)),
+        }))
     }
 
     /// What every layer and head looked at while reading the end of `text`, as much as fits the context. Rows are the
-    /// characters read.
+    /// tokens read.
     ///
     /// # Errors
     /// When the text is empty or has an unknown character, or the weights cannot be recomputed.
     pub fn trace(&self, text: &str) -> Result<Trace> {
-        let ids = self.characters.encode(text)?;
-        let ids = &ids[ids.len().saturating_sub(self.context())..];
+        let ids = self.vocabulary.encode(text)?;
+        let first = ids.len().saturating_sub(self.context());
+        let mut spelling = self.vocabulary.spelling(&ids[..first]);
+        let shown: String = ids[first..].iter().map(|&id| spelling.push(id)).collect();
+        let ids = &ids[first..];
         let mut sights = Vec::new();
-        let padded = Padded::new(&[ids], 0, self.characters.count())?;
+        let padded = Padded::new(&[ids], 0, self.model.vocabulary())?;
         self.model.states(&padded, Mode::Evaluate, Some(&mut sights))?;
-        let shown = |&id: &u32| match self.characters.character(id) {
-            ' ' => "␣".to_owned(),
-            '\n' => "⏎".to_owned(),
-            other => other.to_string(),
-        };
-        let mut trace =
-            Trace::new(ids.iter().map(|&id| self.characters.character(id)).collect::<String>(), self.name.clone());
-        let axis = trace.add_axis("text", ids.iter().map(shown).collect());
+        let mut trace = Trace::new(shown, self.name.clone());
+        let axis = trace.add_axis("text", ids.iter().map(|&id| self.vocabulary.shown(id)).collect());
         for sight in sights {
             let weights = sight.weights()?;
             let [_, heads, _, _] = weights.dims();
@@ -132,6 +133,44 @@ impl LanguageModel {
         // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
         tables.saturating_add(config.layers.saturating_mul(layer.saturating_add(300)))
     }
+}
+
+/// A file of llama2.c and the tokenizer beside it.
+fn llama(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
+    let model = llama2c::load(path)?;
+    let count = model.vocabulary();
+    let names = [format!("tok{count}.bin"), "tokenizer.bin".to_owned()];
+    let Some(beside) = names.iter().map(|name| path.with_file_name(name)).find(|beside| beside.exists()) else {
+        let problem = format!("no tokenizer beside it, expected {} or {}", names[0], names[1]);
+        return Err(Error::Content { path: path.to_owned(), problem });
+    };
+    Ok((Box::new(model), Vocabulary::Pieces(Pieces::load(&beside, count)?)))
+}
+
+/// A folder that `regard train charlm` wrote.
+fn character_model(folder: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
+    let architecture: LanguageModel = read_json(&folder.join(CONFIG))?;
+    let LanguageModel::Gpt(config) = &architecture;
+    let path = folder.join(CHARACTERS);
+    let file = |source| Error::File { action: "read", path: path.clone(), source };
+    let size = std::fs::metadata(&path).map_err(file)?.len();
+    if size > LARGEST_TEXT {
+        let problem = format!("{size} bytes, expected a vocabulary of at most {LARGEST_TEXT}");
+        return Err(Error::Content { path, problem });
+    }
+    let text = std::fs::read_to_string(&path).map_err(file)?;
+    let characters = Characters::from_text(&text)
+        .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
+    let path = folder.join(WEIGHTS);
+    let bytes = std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+    let content = |problem: String| Error::Content { path: path.clone(), problem };
+    if config.vocabulary != characters.count() {
+        let (model, known) = (config.vocabulary, characters.count());
+        return Err(content(format!("the model has {model} tokens, its vocabulary {known}")));
+    }
+    folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
+    let model = weights::from_bytes(config.init(&Device::default())?, &bytes, &path)?;
+    Ok((Box::new(model), Vocabulary::Characters(characters)))
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.

@@ -27,6 +27,7 @@
 
 mod adapter;
 pub mod attention;
+pub mod cache;
 pub mod catalogue;
 mod error;
 pub mod hard;

@@ -11,7 +11,7 @@ use regard::hard::HardLocalConfig;
 use regard::linear::{Linear, LinformerConfig, NystromConfig, PerformerConfig};
 use regard::mechanism::{Mechanism, distribution};
 use regard::sparse::{Axial, AxialAttentionConfig, HybridConfig, LongformerConfig, LshConfig};
-use regard::{Attention, Causal, Mode, ops};
+use regard::{Attention, Causal, Mode, Window, ops};
 
 /// A case of the oracle, on a device that tracks gradients.
 struct Case {
@@ -304,6 +304,16 @@ fn build(name: &str, length: usize) -> Box<dyn Mechanism> {
 }
 
 #[test]
+fn the_causal_form_of_local_attention_is_monotonic() {
+    let (setting, device) = (setting(32, true), Device::default());
+    let entry = mechanisms().into_iter().find(|entry| entry.name == "HardLocal").unwrap();
+    let [q, k, v] = [1, 2, 3].map(|seed| random::<4>(seed, [1, 2, 32, 8], &device));
+    let given = (entry.build)(&setting).unwrap().mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
+    let window = Attention::default().mask(Window::new(Some(10), Some(0)));
+    close("local-m", &given, &ops::attend(q, k, v, &window).unwrap().context, 1e-6);
+}
+
+#[test]
 fn whatever_is_causal_sees_nothing_later() {
     let device = Device::default();
     let [q, k] = [1, 2].map(|seed| random::<4>(seed, [1, 2, 64, 8], &device));
@@ -376,6 +386,8 @@ fn what_cannot_be_built_or_mixed_is_refused() {
 
     says(HardLocalConfig::new(8).with_reach(0).init(&device), "reach is 0, expected at least 1");
     says(LongformerConfig::new(8, 3).init(&device), "heads is 3, expected a divisor of the width 8");
+    let blind = LongformerConfig::new(8, 2).with_window(0).init(&device);
+    says(blind, "window is 0, expected at least 1 position to each side");
     let longformer = LongformerConfig::new(8, 2).init(&device).unwrap();
     let forward = |global: &[usize]| longformer.forward(random::<3>(1, [1, 5, 8], &device), global);
     says(forward(&[5]), "global is 5, expected different positions below 5");

@@ -40,6 +40,8 @@ fn configurations() {
     says(dropping.init(&device), "dropout is 1, expected a probability in [0, 1)");
     let dropping = heads(8, 2).with_dropout(f32::NAN);
     says(dropping.init(&device), "dropout is NaN, expected a probability in [0, 1)");
+    let turning = heads(8, 2).with_rotary(Some(RotaryConfig::new(8)));
+    says(turning.init(&device), "width of the rotary positions is 8, expected 4, the features of a head");
 
     let rotary = RotaryConfig::new(8);
     says(rotary.clone().with_rotated(Some(10)).init(), "rotated is 10, expected an even number from 2 to 8");
@@ -74,7 +76,7 @@ fn shapes_of_multi_head_attention() {
     layer.decode(tensor([2, 3, 8]), &mut cache, &plain()).unwrap();
     says(
         layer.decode(tensor([3, 1, 8]), &mut cache, &plain()),
-        "input has shape [3, 1, 8], expected the cache's batch of 2",
+        "keys has shape [3, 2, 1, 4], expected [2, 2, 1, 4], as the cache holds",
     );
     says(layer.decode(tensor([2, 1, 9]), &mut cache, &plain()), "input has shape [2, 1, 9], expected a last axis of 8");
     assert_eq!(cache.unwrap().len(), 3, "what is refused is not remembered");

@@ -51,6 +51,14 @@ fn a_run_learns_and_writes() {
     let place = Place::new();
     run(&mut place.training("run", &["--steps", "60", "--validate-every", "30"])).succeeds();
     let model = place.path("run");
+    let losses: Vec<f64> = fs::read_to_string(model.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|metric| metric["kind"] == "dev")
+        .map(|metric| metric["loss"].as_f64().unwrap())
+        .collect();
+    assert!(losses.len() == 2 && losses[1] < 0.9 * losses[0], "{losses:?}");
     for name in ["checkpoint.safetensors", "config.json", "characters.txt", "loss.svg", "metrics.jsonl", "run.json"] {
         assert!(model.join(name).exists(), "{name}");
     }

@@ -7,6 +7,7 @@ mod damaged_models;
 mod evaluate;
 mod language;
 mod lines;
+mod llama;
 mod process;
 mod pronounce;
 mod task;

@@ -71,7 +71,7 @@ fn what_cannot_be_used_is_named() {
     with(&["--attention", "soft"]).fails(&["attention is soft, expected one of hopfield, lstm, mega"]);
     with(&["--steps", "0"]).fails(&["steps is 0"]);
     with(&["--rows", "0"]).fails(&["rows is 0"]);
-    with(&["--rate", "-1"]).misused("--rate");
+    with(&["--rate=-1"]).fails(&["rate is -1"]);
     with(&["--shards", "0"]).fails(&["shards is 0"]);
     assert!(!out.exists());
     with(&["--resume"]).fails(&["cannot read", "run.json"]);

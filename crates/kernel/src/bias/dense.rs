@@ -7,6 +7,8 @@ use crate::view::Matrix;
 use crate::{Error, Result, pack, scratch};
 
 /// A learned number for each pair, `[batch or 1, head or 1, query or 1, key or 1]`; an axis of 1 is shared.
+///
+/// The numbers are kept here; a [`LentBias`](super::LentBias) that learns nothing reads those of somebody else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseBias {
     values: Vec<f32>,
@@ -40,6 +42,14 @@ impl DenseBias {
     }
 }
 
+/// Adds `[query][key]` numbers to the scores of a tile.
+pub(super) fn add(values: Matrix, tile: &Tile, scores: &mut Scores) {
+    scratch::with([Scores::size(tile)], |[turned]| {
+        pack::transpose(values, turned);
+        scores.zip(&Scores::new(tile, turned), |score, value| score + value);
+    });
+}
+
 impl Bias for DenseBias {
     fn check(&self, shape: &Shape) -> Result<()> {
         let full = [shape.batch, shape.heads, shape.queries, shape.keys];
@@ -59,10 +69,7 @@ impl Bias for DenseBias {
             row_stride: query,
             column_stride: key,
         };
-        scratch::with([Scores::size(tile)], |[turned]| {
-            pack::transpose(values, turned);
-            scores.zip(&Scores::new(tile, turned), |score, value| score + value);
-        });
+        add(values, tile, scores);
     }
 
     fn backward(&self, tile: &Tile, _: &Scores, grad: &mut Scores, parameters: &mut [f32]) {

@@ -3,6 +3,7 @@
 mod alibi;
 mod buckets;
 mod dense;
+mod lent;
 mod soft_cap;
 
 use std::fmt::Debug;
@@ -15,6 +16,7 @@ use crate::shape::{Shape, Tile};
 pub use alibi::Alibi;
 pub use buckets::RelativeBuckets;
 pub use dense::DenseBias;
+pub use lent::{Lender, LentBias};
 pub use soft_cap::SoftCap;
 
 /// What is added to scores, or reshapes them, before they are normalised.

@@ -96,7 +96,7 @@ impl LinearAttention {
             decays.zip(each(units, &mut gradients.beta, if full.beta.is_some() { positions } else { 0 }, 1));
         let states = each(units, &mut gradients.state, width, value_width);
         let tasks = queries.zip(keys).zip(gate_parts).zip(states).enumerate().collect();
-        run(4.0 * sizes.work(), tasks, |(unit, (((queries, (keys, values)), (decay, beta)), state_into))| {
+        run(5.0 * sizes.work(), tasks, |(unit, (((queries, (keys, values)), (decay, beta)), state_into))| {
             let (batch, memory) = (unit / memories, unit % memories);
             let grads: Vec<_> = sizes.readers(memory).map(|head| grad_context.matrix(batch, head)).collect();
             let into = Into { queries, keys, values, decay, beta, state: state_into };

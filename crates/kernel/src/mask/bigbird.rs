@@ -67,7 +67,7 @@ impl BigBird {
 
     /// Whether a query that stands in one block sees the keys of another, in a head of a problem with so many blocks of keys.
     fn sees(&self, head: usize, query: isize, key: usize, blocks: usize) -> bool {
-        let global = |block: isize| (0..self.global as isize).contains(&block);
+        let global = |block: isize| (0..self.global.min(blocks) as isize).contains(&block);
         global(query)
             || global(key as isize)
             || query.abs_diff(key as isize) <= self.window

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use crate::pack;
 use crate::problem::{Problem, Seen, run as run_tasks};
-use crate::scan::AllLimits;
+use crate::scan;
 use crate::score::Queries;
 use crate::scores::Scores;
 use crate::scratch;
@@ -117,7 +117,6 @@ fn show(
     shape: &Shape,
     mut probes: Vec<&mut &mut dyn Probe>,
 ) {
-    let limits = if stage == Stage::Weights { AllLimits::find(problem) } else { None };
     let per_query = problem.work() / (problem.size(1) as f64).max(1.0) * keys.len() as f64;
     let per_query = per_query / (problem.shape.keys as f64).max(1.0);
     let mut blocks = (0..shape.batch * shape.heads).flat_map(|unit| {
@@ -139,7 +138,7 @@ fn show(
         }
         let work = per_query * wave.iter().map(|(_, block, _)| block.queries.len() as f64).sum::<f64>();
         run_tasks(work, wave.iter_mut().collect(), |(place, block, pages)| {
-            tiles(problem, lse, limits.as_ref(), stage, place, |keys, scores| {
+            tiles(problem, lse, stage, place, |keys, scores| {
                 let keys = keys.start - place.keys.start..keys.end - place.keys.start;
                 let tile = Tile { keys, ..block.clone() };
                 let scores = scores.renumbered(&tile);
@@ -153,25 +152,20 @@ fn show(
 }
 
 /// What the tiles of a block show at a stage, without those that are hidden.
-fn tiles(
-    problem: &Problem,
-    lse: &[f32],
-    limits: Option<&AllLimits>,
-    stage: Stage,
-    block: &Tile,
-    mut show: impl FnMut(Range<usize>, Scores),
-) {
+fn tiles(problem: &Problem, lse: &[f32], stage: Stage, block: &Tile, mut show: impl FnMut(Range<usize>, Scores)) {
     let Shape { heads, queries, query_width, .. } = problem.shape;
     let count = block.queries.len();
     let first = (block.batch * heads + block.head) * queries + block.queries.start;
     let mut rows = [f32::INFINITY; QUERY_BLOCK];
     rows[..count].copy_from_slice(&lse[first..first + count]);
-    let limits = limits.map(|limits| limits.of(first..first + count));
     let normalizer = &problem.attention.normalizer;
     scratch::with([query_width * pad(count), pad(count) * KEY_BLOCK], |[transposed, buffer]| {
         let source = problem.queries.matrix(block.batch, block.head).slice(block.queries.clone());
         source.with(|source| pack::transpose(source, transposed));
         let packed = Queries { transposed, rows: &[], count, width: query_width };
+        let limits = (stage == Stage::Weights)
+            .then(|| scan::limits(problem, block.batch, block.head, block.queries.clone(), &packed, true))
+            .flatten();
         for keys in blocks(block.keys.clone(), KEY_BLOCK) {
             let tile = problem.tile(block.batch, block.head, block.queries.clone(), keys.clone());
             let seen = if let Stage::Scores { .. } = stage { Seen::Everything } else { problem.seen(&tile) };

@@ -60,6 +60,9 @@ impl Pyramid {
 
 /// The positions under a pixel: those that `p · pixels / length` maps to it.
 fn under(pixel: usize, length: usize, pixels: usize) -> Range<usize> {
+    if pixels == 0 {
+        return 0..0;
+    }
     (pixel * length).div_ceil(pixels)..((pixel + 1) * length).div_ceil(pixels)
 }
 

@@ -21,10 +21,11 @@ query that sees no key gets zeros and ``lse = -inf``.
 
 from ._regard import set_threads, threads
 from .biases import Alibi, Bias, DenseBias, RelativeBuckets, SoftCap, bias
-from .cache import KeyValueCache
-from .linear import Remembered, linear_attention
+from .cache import KeyValueCache, PagedCache
+from .linear import LinearGradients, Remembered, linear_attention, linear_attention_backward
 from .looking import look
 from .masks import (
+    BigBird,
     Blocks,
     Causal,
     DenseMask,
@@ -39,18 +40,20 @@ from .masks import (
     mask,
 )
 from .modify import Modify, Reweight
-from .normalizers import Entmax15, Normalizer, Sigmoid, Softmax, Sparsemax, TopK
+from .normalizers import Entmax, Entmax15, Gumbel, Hard, Normalizer, Sampled, Sigmoid, Softmax, Sparsemax, TopK
 from .operations import Attended, Dropout, Gradients, attention, attention_backward, observe
 from .probes import Entropy, Probe, Pyramid, Received, Scores, TopKeys, Weights
 from .rotary import rotate
-from .scores import Additive, Bilinear, Cosine, Dot, ScaledDot, Score
+from .scores import Additive, Bilinear, Cosine, Distance, Dot, ScaledDot, Score
 from .trace import Site, Trace
+from .trilinear import TrilinearGradients, trilinear_attention, trilinear_attention_backward
 
 __all__ = [
     "Additive",
     "Alibi",
     "Attended",
     "Bias",
+    "BigBird",
     "Bilinear",
     "Blocks",
     "Causal",
@@ -58,19 +61,25 @@ __all__ = [
     "DenseBias",
     "DenseMask",
     "Dilated",
+    "Distance",
     "Documents",
     "Dot",
     "Dropout",
+    "Entmax",
     "Entmax15",
     "Entropy",
     "Global",
     "Gradients",
+    "Gumbel",
+    "Hard",
     "KeyMask",
     "KeyValueCache",
+    "LinearGradients",
     "Mask",
     "Modify",
     "Normalizer",
     "Padding",
+    "PagedCache",
     "Prefix",
     "Probe",
     "Pyramid",
@@ -78,6 +87,7 @@ __all__ = [
     "RelativeBuckets",
     "Remembered",
     "Reweight",
+    "Sampled",
     "ScaledDot",
     "Score",
     "Scores",
@@ -89,16 +99,20 @@ __all__ = [
     "TopK",
     "TopKeys",
     "Trace",
+    "TrilinearGradients",
     "Weights",
     "Window",
     "attention",
     "attention_backward",
     "bias",
     "linear_attention",
+    "linear_attention_backward",
     "look",
     "mask",
     "observe",
     "rotate",
     "set_threads",
     "threads",
+    "trilinear_attention",
+    "trilinear_attention_backward",
 ]

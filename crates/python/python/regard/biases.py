@@ -73,7 +73,8 @@ class SoftCap(Bias):
 class DenseBias(Bias):
     """A learned number for each pair, ``[batch or 1, head or 1, query or 1, key or 1]``, or the last of these axes.
 
-    ``bias=array`` means this. −inf hides a pair.
+    ``bias=array`` means this. −inf hides a pair. The array is not copied: each call reads it where it lies, as it is then.
+    (Only a gradient takes a copy, beside the gradient itself.)
     """
 
     values: Any

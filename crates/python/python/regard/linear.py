@@ -16,6 +16,22 @@ class Remembered(NamedTuple):
     """The memory after the last position, ``[batch, key head, key feature, value feature]``, in float32."""
 
 
+class LinearGradients(NamedTuple):
+    """What gradients of the context and of the last memory mean for everything that led to them; each like what it is the
+    gradient of."""
+
+    query: Any
+    key: Any
+    """Summed over the query heads that share a key head."""
+    value: Any
+    """Summed as the keys."""
+    decay: Any
+    """None if there was none, as for the following."""
+    beta: Any
+    state: Any
+    """Of the memory before the first position."""
+
+
 def linear_attention(
     query: Any,
     key: Any,
@@ -51,3 +67,29 @@ def linear_attention(
         ValueError: If shapes do not fit each other, or an array is not in the processor's memory.
     """
     return Remembered(*_regard.linear_attention(query, key, value, decay, beta, state, scale))
+
+
+def linear_attention_backward(
+    query: Any,
+    key: Any,
+    value: Any,
+    gradient: Any,
+    *,
+    decay: Any = None,
+    beta: Any = None,
+    state: Any = None,
+    scale: float | None = None,
+    state_gradient: Any = None,
+) -> LinearGradients:
+    """Gradients, given what `linear_attention` was given. Nothing that it returned is needed: the memory is made again.
+
+    Args:
+        gradient: That of the context, ``[batch, head, L, dv]``.
+        state_gradient: That of the memory after the last position, ``[batch, key head, d, dv]``; zeros unless given.
+        query, key, value, decay, beta, state, scale: As in `linear_attention`.
+
+    Raises:
+        TypeError, ValueError: As `linear_attention`.
+    """
+    gradients = (gradient, state_gradient)
+    return LinearGradients(*_regard.linear_attention_backward(query, key, value, gradients, decay, beta, state, scale))

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .masks import And, Causal, DenseMask, KeyMask, Mask, Padding, Window
+from .growing import grown
+from .masks import DenseMask, Mask
 from .operations import observe
 from .probes import Entropy, Pyramid, Received, TopKeys
 from .trace import Site, Trace
@@ -31,7 +32,8 @@ def look(
             model(**tokenizer("The cat sat on the mat", return_tensors="pt"))
         trace.map(layer=0, head=3)
 
-    Text that is generated in the block is part of the trace, as if it had been read at once.
+    Text that is generated in the block is part of the trace, as if it had been read at once, also where a cache forgets what
+    has slid out of a window. A pass that does not go on from the one before takes its place.
 
     Args:
         model: A model of Hugging Face with ``attn_implementation="regard"``, or any module that calls
@@ -66,6 +68,11 @@ def look(
             'the model attended without Regard, so that nothing was recorded: load it with attn_implementation="regard"',
             stacklevel=3,
         )
+    if recorder.replaced:
+        warnings.warn(
+            "attention ran several times, and not each time on from where it was: only the last time is in the trace",
+            stacklevel=3,
+        )
     recorder.label()
     if not trace.title:
         trace.title = recorder.text()
@@ -85,6 +92,8 @@ class _Recorder:
         self.ids: dict[str, list[list[int]]] = {}
         self.places: dict[str, Site] = {}
         self.ran = False
+        #: Whether an attention ran again and did not go on from where it was.
+        self.replaced = False
 
     def read(self, module: Any, arguments: tuple, named: dict[str, Any]) -> None:
         """Before the model runs: which ids it reads."""
@@ -122,9 +131,10 @@ class _Recorder:
             probes = [Entropy(), TopKeys(8), Received(), Pyramid(256)]
             observe(query, key, lse, probes, **nouns)
             site = Site(*_place(path), "", "", shape, nouns=nouns, noted=tuple(probes))
-        elif before is not None and (grown := _grown(before, query, key, lse, nouns)):
-            site = grown
+        elif before is not None and (longer := grown(before, query, key, lse, nouns)):
+            site = longer
         else:
+            self.replaced = self.replaced or before is not None
             site = Site(*_place(path), "", "", shape, states=(query, key, lse), nouns=nouns)
         self.places[path] = site
         self.trace.sites = list(self.places.values())
@@ -178,42 +188,3 @@ def _place(path: str) -> tuple[str, int]:
     layer = next((int(part) for part in parts if part.isdigit()), 0)
     name = ".".join(part for part in parts if not part.isdigit())
     return re.sub(r"^(model|transformer|base_model)\.", "", name) or "attention", layer
-
-
-def _grown(site: Site, query: Any, key: Any, lse: Any, nouns: dict[str, Any]) -> Site | None:
-    """A site that a generation has made longer, as if all had been read at once; None if this is not its next step."""
-    import torch
-
-    if site.states is None or query.shape[:2] != site.states[0].shape[:2] or nouns["bias"] or site.nouns["bias"]:
-        return None
-    queries, before = site.states[0].shape[2], site.states[1].shape[2]
-    steps = query.shape[2]
-    itself = queries == before and key.shape[2] == before + steps
-    across = key.shape[2] == before and key.data_ptr() == site.states[1].data_ptr() and queries != before
-    if not (itself or across):
-        return None
-    rules = _rules(site.nouns["mask"]), _rules(nouns["mask"])
-    if None in rules:
-        return None
-    # Each query was there before the keys after it: whoever generates is causal. Padding is said again at each step.
-    mask: Mask | None = Causal() if itself else None
-    padding = [rule for rule in rules[1] if isinstance(rule, KeyMask | Padding)]
-    windows = [rule for rule in rules[0] + rules[1] if isinstance(rule, Window)]
-    for rule in [*windows, *padding]:
-        mask = rule if mask is None else mask & rule
-    states = (torch.cat([site.states[0], query], dim=2), key, torch.cat([site.states[2], lse], dim=2))
-    shape = (*site.shape[:2], queries + steps, key.shape[2])
-    return Site(site.name, site.layer, "", "", shape, states=states, nouns={**nouns, "mask": mask})
-
-
-def _rules(mask: Mask | None) -> list[Mask] | None:
-    """The masks that all hold, of those that are still true when a sequence grows."""
-    match mask:
-        case None:
-            return []
-        case And(first=first, second=second):
-            both = _rules(first), _rules(second)
-            return None if None in both else both[0] + both[1]
-        case Causal() | Window() | KeyMask() | Padding():
-            return [mask]
-    return None

@@ -146,6 +146,27 @@ class Global(Mask):
 
 
 @dataclass(frozen=True)
+class BigBird(Mask):
+    """Positions are cut into blocks of ``block``: those at most ``window`` blocks apart see each other, the first
+    ``global_blocks`` see everything and are seen by all, and each block of queries sees ``random`` others, drawn by ``seed``
+    for every head (Zaheer et al. 2020; what its base model has unless said).
+
+    The number of keys is a multiple of the block. One that is a multiple of 64 costs least.
+    """
+
+    seed: int = 0
+    block: int = 64
+    window: int = 1
+    global_blocks: int = 2
+    random: int = 3
+    corner: str = "bottom-right"
+
+    def _build(self) -> _regard.Mask:
+        names = ("seed", "block", "window", "global_blocks", "random")
+        return _regard.Mask.big_bird(*(count(name, getattr(self, name)) for name in names), self.corner)
+
+
+@dataclass(frozen=True)
 class Padding(Mask):
     """The first ``lengths[batch]`` keys are real; nobody sees those after them."""
 

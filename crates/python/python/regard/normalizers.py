@@ -76,3 +76,60 @@ class Entmax15(Normalizer):
 
     def _build(self) -> _regard.Normalizer:
         return _regard.Normalizer.entmax15()
+
+
+@dataclass(frozen=True)
+class Entmax(Normalizer):
+    """``max(0, (α − 1) · e_ij − τ_i)^(1 / (α − 1))``, α greater than 1: from the softmax (α → 1) to `Sparsemax` (α = 2) and
+    beyond (Peters et al. 2019). The greater α, the fewer keys have weight. `Entmax15` and `Sparsemax` are faster where they
+    will do."""
+
+    alpha: float
+
+    def _build(self) -> _regard.Normalizer:
+        return _regard.Normalizer.entmax(self.alpha)
+
+
+@dataclass(frozen=True)
+class Hard(Normalizer):
+    """1 for the key with the greatest score, of equal ones the first; 0 for all others.
+
+    Backward, scores get the gradient that a softmax in its place would give them (straight-through, Bengio et al. 2013).
+    What is kept of each row is the log-sum-exp.
+    """
+
+    def _build(self) -> _regard.Normalizer:
+        return _regard.Normalizer.hard()
+
+
+@dataclass(frozen=True)
+class Gumbel(Normalizer):
+    """``softmax_j((e_ij + g_ij) / T)`` with Gumbel noise g, a function of seed, batch, head, query and key (Jang et al.
+    2017). ``hard`` gives the greatest of them all weight, with the gradients of the soft weights.
+
+    Give each step of training a seed of its own. The lower the temperature T, the nearer to a choice, and the larger the
+    variance of gradients.
+    """
+
+    temperature: float = 1.0
+    seed: int = 0
+    hard: bool = False
+
+    def _build(self) -> _regard.Normalizer:
+        return _regard.Normalizer.gumbel(self.temperature, count("seed", self.seed), self.hard)
+
+
+@dataclass(frozen=True)
+class Sampled(Normalizer):
+    """1 for one key, drawn with the probability ``p_ij = softmax_j(e_ij)``; 0 for all others (Xu et al. 2015).
+
+    The same seed draws the same keys again; give each step of training one of its own. Backward, scores get the score
+    function ``(dc_i · c_i) · (a_ij − p_ij)``, values the gradient of the draw. For a loss that is not linear in the context,
+    attend a second time with values of one feature that is 1: the same keys are drawn, and the context's gradient is what
+    REINFORCE says the draw is to answer for (Williams 1992), its cost less a baseline.
+    """
+
+    seed: int = 0
+
+    def _build(self) -> _regard.Normalizer:
+        return _regard.Normalizer.sampled(count("seed", self.seed))

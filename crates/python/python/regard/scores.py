@@ -35,6 +35,16 @@ class ScaledDot(Score):
         return _regard.Score.scaled_dot(self.scale)
 
 
+@dataclass(frozen=True)
+class Distance(Score):
+    """``−scale · ‖q − k‖²``: the nearer, the more alike (Kim et al. 2021); the scale is ``1/√d`` unless given."""
+
+    scale: float | None = None
+
+    def _build(self) -> _regard.Score:
+        return _regard.Score.distance(self.scale)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Cosine(Score):
     """``τ · (q / ‖q‖) · (k / ‖k‖)`` with a learned τ, ``[1]`` for all heads or ``[head]`` for each.

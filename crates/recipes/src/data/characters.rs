@@ -14,7 +14,7 @@ pub struct Characters {
 impl Characters {
     /// Those of `text`.
     pub fn of(text: &str) -> Self {
-        Self::from(text.chars().collect::<BTreeSet<char>>().into_iter().collect::<Vec<_>>())
+        Self::sorted(text.chars().collect::<BTreeSet<char>>().into_iter().collect::<Vec<_>>())
     }
 
     /// Those that [`Self::to_text`] wrote.
@@ -28,7 +28,7 @@ impl Characters {
                 "expected characters once each, in the order of their code points".into(),
             ));
         }
-        Ok(Self::from(all))
+        Ok(Self::sorted(all))
     }
 
     /// All of them, in order.
@@ -55,17 +55,15 @@ impl Characters {
         text.chars().map(id).collect()
     }
 
+    /// From characters that are sorted, each once.
+    fn sorted(all: Vec<char>) -> Self {
+        let ids = all.iter().copied().zip(0..).collect();
+        Characters { all, ids }
+    }
+
     /// The character of a token; `�` for a number beyond them.
     pub fn character(&self, id: u32) -> char {
         self.all.get(id as usize).copied().unwrap_or(char::REPLACEMENT_CHARACTER)
-    }
-}
-
-impl From<Vec<char>> for Characters {
-    /// Sorted, each once.
-    fn from(all: Vec<char>) -> Self {
-        let ids = all.iter().copied().zip(0..).collect();
-        Characters { all, ids }
     }
 }
 

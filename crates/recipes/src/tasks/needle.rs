@@ -16,7 +16,7 @@ use super::{Example, Learner};
 use crate::data::random::SplitMix64;
 
 /// Positions of an example.
-pub const LENGTH: usize = 16;
+pub const LENGTH: usize = 32;
 /// Different values.
 pub const VALUES: usize = 8;
 /// Kinds of positions that are not the needle; symbols from 1, the needle being 0.
@@ -51,8 +51,9 @@ pub enum Choice {
 pub struct Finder {
     query: Param<Tensor<2>>,
     kinds: Param<Tensor<2>>,
+    /// Read to be looked at, and again to be said: a choice that is seldom right would teach an output layer of its own nothing,
+    /// and that layer the choice.
     values: Param<Tensor<2>>,
-    output: Linear,
     /// What a draw is expected to cost, told from what there is to draw from.
     baseline: Option<Linear>,
     #[module(skip)]
@@ -67,7 +68,6 @@ impl Finder {
             query: Initializer::Normal { mean: 0.0, std: 1.0 }.init([1, WIDTH], device),
             kinds: table(1 + HAY, WIDTH, device),
             values: table(VALUES, WIDTH, device),
-            output: LinearConfig::new(WIDTH, VALUES).init(device),
             baseline: (choice == Choice::Sampled).then(|| LinearConfig::new(WIDTH, 1).init(device)),
             choice,
         })
@@ -98,7 +98,7 @@ impl Finder {
 
     fn say(&self, context: Tensor<4>) -> Tensor<2> {
         let [rows, _, _, width] = context.dims();
-        self.output.forward(context.reshape([rows, width]))
+        context.reshape([rows, width]).matmul(self.values.val().transpose())
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
         let [query, keys, values] = finder.read(std::slice::from_ref(&example));
         let scores = query.matmul(keys.transpose()) * (WIDTH as f64).powf(-0.5);
         let chances = softmax(scores, 3).reshape([LENGTH]);
-        let each = costs(finder.output.forward(values.reshape([LENGTH, WIDTH])), &vec![example; LENGTH]);
+        let each = costs(finder.say(values.reshape([LENGTH, 1, 1, WIDTH])), &vec![example; LENGTH]);
         let exact = slopes((chances * each).sum());
         let length = |vector: Vec<f32>| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
         let off = length(mean.iter().zip(&exact).map(|(mean, exact)| mean - exact).collect());

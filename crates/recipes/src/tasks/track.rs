@@ -5,6 +5,7 @@
 //! glimpses were is nearly always right. No paper shows it: the averaging of distributions has none that does.
 
 use burn::module::{Module, Param};
+use burn::nn::Initializer;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use regard::memory::{EmaDistribution, EmaDistributionConfig};
@@ -43,8 +44,8 @@ pub fn example(random: &mut SplitMix64) -> Example {
 #[derive(Module, Debug)]
 pub struct Tracker {
     symbols: Param<Tensor<2>>,
+    /// Also what a glimpse of the place looks like.
     places: Param<Tensor<2>>,
-    glimpses: Param<Tensor<2>>,
     /// None: the last glimpse counts alone.
     smoothing: Option<EmaDistribution>,
     output: Linear,
@@ -58,8 +59,7 @@ impl Tracker {
     pub fn new(smoothed: bool, device: &Device) -> Result<Self> {
         Ok(Tracker {
             symbols: table(SYMBOLS, WIDTH, device),
-            places: table(PLACES, WIDTH, device),
-            glimpses: table(PLACES, WIDTH, device),
+            places: Initializer::Normal { mean: 0.0, std: 1.0 }.init([PLACES, WIDTH], device),
             smoothing: if smoothed { Some(EmaDistributionConfig::new().init(device)?) } else { None },
             output: LinearConfig::new(WIDTH, SYMBOLS).init(device),
         })
@@ -70,9 +70,9 @@ impl Learner for Tracker {
     fn answer(&self, examples: &[Example], _: Mode) -> Result<Tensor<2>> {
         let device = self.symbols.val().device();
         let values = look_up(&self.symbols, symbols(examples, 0..PLACES, &device));
-        let glimpses = look_up(&self.glimpses, symbols(examples, PLACES..PLACES + GLIMPSES, &device));
+        let glimpses = look_up(&self.places, symbols(examples, PLACES..PLACES + GLIMPSES, &device));
         let keys: Tensor<3> = self.places.val().transpose().unsqueeze_dim(0);
-        let scores = glimpses.matmul(keys.repeat_dim(0, examples.len()));
+        let scores = glimpses.matmul(keys.repeat_dim(0, examples.len())) * (WIDTH as f64).powf(-0.5);
         let last = |rows: Tensor<3>| rows.narrow(1, GLIMPSES - 1, 1);
         let weights = match &self.smoothing {
             Some(smoothing) => last(smoothing.forward(scores, None)?),

@@ -115,9 +115,6 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     run.training.augment = changes.augment.unwrap_or(before.augment);
     check(&run.training)?;
     check_size(out, run.architecture.numbers())?;
-    if run.training != before {
-        folder::write_json(&out.join("run.json"), &run)?;
-    }
     let tokenizer = Tokenizer::load(out.join(interpreter::TOKENIZER))?;
     let corpus = Corpus::open(&run.data)?;
     let encoded = Encoded::new(&corpus.train, &tokenizer)?;
@@ -131,6 +128,9 @@ pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn
     let dev = Encoded::new(&corpus.dev, &tokenizer)?;
     check_lengths(&run.data, &run.training, [&encoded, &dev])?;
     let recipe = Pairs::new(&run, &tokenizer, corpus.train, [encoded, dev], position)?;
+    if run.training != before {
+        folder::write_json(&out.join("run.json"), &run)?;
+    }
     go_on(out, recipe, network, adam, position, stop, observe)
 }
 

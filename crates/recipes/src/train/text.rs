@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Tensor;
 use regard::{Mode, mix};
-use regard_models::{Gpt, GptConfig, weights};
+use regard_models::{Gpt, GptConfig, LanguageModel as _, weights};
 use serde::{Deserialize, Serialize};
 
 use super::{Amount, Changes, Event, Measured, Outcome, Pace, Part, Recipe, Run, START, Session};
@@ -47,10 +47,10 @@ pub struct TextTraining {
 }
 
 impl Default for TextTraining {
-    /// nanoGPT's recipe for a CPU.
+    /// nanoGPT's recipe for a CPU, with twice its step size and an average of the weights.
     fn default() -> Self {
         let adam = AdamConfig {
-            rate: 1e-3,
+            rate: 2e-3,
             warmup: 100,
             schedule: Schedule::Cosine,
             floor: 0.1,
@@ -92,23 +92,23 @@ pub fn start(
         architecture,
         training,
     };
-    let (model, adam) = begin(&run)?;
     let mut windows = Windows::new(&run, characters, &text)?;
+    let (model, adam) = begin(&run)?;
     std::fs::create_dir_all(out).map_err(|source| Error::File { action: "create", path: out.to_owned(), source })?;
     write_json(&out.join("run.json"), &run)?;
     Session::new(out, pace(&run.training))?.train(&mut windows, &model, adam, START, stop, observe)
 }
 
-/// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on; a text has no extra
-/// pairs to change.
+/// Goes on with the run in `out` from its last checkpoint, with `changes` that it keeps from then on.
 ///
 /// # Errors
-/// As [`start`], and when there is no run, or its text has changed.
+/// As [`start`], and when there is no run, its text has changed, or extra pairs are asked for, which a text has not.
 pub fn resume(out: &Path, changes: Changes, stop: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Outcome> {
     let mut run: TextRun = read_json(&out.join("run.json"))?;
-    if let Some(steps) = changes.steps {
-        run.training.steps = steps;
+    if let Some(share) = changes.augment {
+        return Err(Error::option("augment", share, "nothing: a text has no extra pairs"));
     }
+    run.training.steps = changes.steps.unwrap_or(run.training.steps);
     check(&run.training)?;
     check_size(out, run.architecture.numbers())?;
     let text = read(&run.data)?;
@@ -174,7 +174,7 @@ impl<'a> Windows<'a> {
             let problem = format!(
                 "{} characters, expected more than {} for the context of {context}",
                 train.len() + dev.len(),
-                10 * context
+                context.saturating_mul(10)
             );
             return Err(Error::Content { path: run.data.join(FILE), problem });
         }

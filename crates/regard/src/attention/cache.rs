@@ -115,6 +115,14 @@ impl Cache {
         self.values.rows()
     }
 
+    /// Batch, heads and width of keys and of values.
+    pub(crate) fn sizes(&self) -> [[usize; 3]; 2] {
+        [&self.keys, &self.values].map(|store| {
+            let [batch, heads, _, width] = store.rows.dims();
+            [batch, heads, width]
+        })
+    }
+
     /// Keeps these rows of the batch, in this order: how beam search reorders hypotheses.
     pub fn select(&mut self, rows: Tensor<1, Int>) {
         self.keys.select(rows.clone());

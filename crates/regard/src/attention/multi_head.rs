@@ -17,11 +17,13 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
-use super::{Cache, HeadNorm, Look, QueryKeyNorm, check_width};
+use super::{HeadNorm, Look, QueryKeyNorm, check_width};
+use crate::cache::{Next, Policy};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::noise::Mode;
 use crate::ops;
+use crate::position::{Rotary, RotaryConfig};
 use crate::projection::{Linear, LinearConfig};
 
 /// See the module's page.
@@ -79,6 +81,8 @@ pub struct MultiHeadAttentionConfig {
     /// Whether a sigmoid of the input gates what the heads found.
     #[config(default = false)]
     pub gate: bool,
+    /// What turns queries and keys by their positions, in self attention; as wide as a head. Nothing unless given.
+    pub rotary: Option<RotaryConfig>,
 }
 
 /// Multi-head attention, self or cross.
@@ -104,6 +108,8 @@ pub struct MultiHeadAttention {
     key_heads: usize,
     #[module(skip)]
     dropout: f32,
+    #[module(skip)]
+    rotary: Option<Rotary>,
 }
 
 /// What a forward pass returns.
@@ -119,7 +125,8 @@ impl MultiHeadAttentionConfig {
     /// Random projections (Xavier).
     ///
     /// # Errors
-    /// When `heads` does not divide `width`, `key_heads` does not divide `heads`, or `dropout` is not in `[0, 1)`.
+    /// When `heads` does not divide `width`, `key_heads` does not divide `heads`, `dropout` is not in `[0, 1)`, or the rotary
+    /// positions are not as wide as a head.
     pub fn init(&self, device: &Device) -> Result<MultiHeadAttention> {
         let key_heads = self.key_heads.unwrap_or(self.heads);
         if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
@@ -129,6 +136,13 @@ impl MultiHeadAttentionConfig {
             return Err(Error::value("key_heads", key_heads, format!("a divisor of the {} heads", self.heads)));
         }
         check_dropout(self.dropout)?;
+        let rotary = self.rotary.as_ref().map(|rotary| match rotary.width == self.width / self.heads {
+            true => rotary.init(),
+            false => {
+                let expected = format!("{}, the features of a head", self.width / self.heads);
+                Err(Error::value("width of the rotary positions", rotary.width, expected))
+            }
+        });
         let memory = self.memory_width.unwrap_or(self.width);
         let head_width = self.width / self.heads;
         let keys = head_width * key_heads;
@@ -150,6 +164,7 @@ impl MultiHeadAttentionConfig {
             heads: self.heads,
             key_heads,
             dropout: self.dropout,
+            rotary: rotary.transpose()?,
         })
     }
 }
@@ -168,28 +183,46 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("memory", &memory, &self.key)?;
+        check_width("input", &input, &self.query)?;
         let (keys, values) = self.project(memory);
-        self.attend(input, keys, values, attention, mode)
+        match &self.rotary {
+            Some(rotary) => {
+                let queries = rotary.forward(self.queries(input.clone()), 0)?;
+                self.mix(input, [queries, rotary.forward(keys, 0)?, values], attention, mode)
+            }
+            None => self.attend(input, keys, values, attention, mode),
+        }
     }
 
-    /// The next positions of a sequence look at it and at all before them, which `cache` holds.
+    /// The next positions of a sequence look at themselves and at what `cache` holds of those before: the output,
+    /// `[batch, position, width]`.
     ///
     /// # Errors
     /// As [`Self::forward`], and when the cache holds another batch.
-    pub fn decode(
-        &self,
-        input: Tensor<3>,
-        cache: &mut Option<Cache>,
-        attention: &Attention,
-    ) -> Result<MultiHeadOutput> {
+    pub fn decode(&self, input: Tensor<3>, cache: &mut dyn Policy, attention: &Attention) -> Result<Tensor<3>> {
         check_width("input", &input, &self.key)?;
+        check_width("input", &input, &self.query)?;
         let (keys, values) = self.project(input.clone());
-        let cache = Cache::extend(cache, &input, keys, values)?;
-        let (keys, values) = (cache.keys(), cache.values());
-        self.attend(input, keys, values, attention, Mode::Evaluate)
+        let queries = self.queries(input.clone());
+        let context = cache.attend(Next { queries, keys, values, rotary: self.rotary.as_ref(), attention })?;
+        Ok(self.output.forward(self.gated(join(context), input)))
     }
 
-    /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once.
+    fn queries(&self, input: Tensor<3>) -> Tensor<4> {
+        let queries = split(self.query.forward(input), self.heads);
+        self.query_norm.iter().fold(queries, |queries, norm| norm.forward(queries))
+    }
+
+    /// What the heads found, as far as the gate lets it through.
+    fn gated(&self, context: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
+        match &self.gate {
+            Some(gate) => context * sigmoid(gate.forward(input)),
+            None => context,
+        }
+    }
+
+    /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once. No position turns
+    /// them.
     ///
     /// # Panics
     /// When `memory` is not as wide as the layer was made for.
@@ -212,17 +245,25 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.query)?;
-        let [_, _, width] = input.dims();
+        let width = input.dims()[2];
         if values.dims()[3] * self.heads != width {
             let expected = format!("a last axis of {}", width / self.heads);
             return Err(Error::shape("values", &values.dims(), expected));
         }
-        let queries = split(self.query.forward(input.clone()), self.heads);
-        let queries = self.query_norm.iter().fold(queries, |queries, norm| norm.forward(queries));
+        let queries = self.queries(input.clone());
+        self.mix(input, [queries, keys, values], attention, mode)
+    }
+
+    fn mix(
+        &self,
+        input: Tensor<3>,
+        [queries, keys, values]: [Tensor<4>; 3],
+        attention: &Attention,
+        mode: Mode,
+    ) -> Result<MultiHeadOutput> {
         let dropping = dropping(attention, self.dropout, mode)?;
         let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping)?;
-        let context = join(attended.context);
-        let context = self.gate.iter().fold(context, |context, gate| context * sigmoid(gate.forward(input.clone())));
+        let context = self.gated(join(attended.context), input);
         let look = Look { queries, keys, lse: attended.lse, attention: attention.clone() };
         Ok(MultiHeadOutput { output: self.output.forward(context), look })
     }

@@ -8,7 +8,7 @@ use regard_kernel::{
 
 use super::{Card, nouns};
 use crate::error::{Error, Result};
-use crate::hard::HardLocalConfig;
+use crate::hard::{HardLocalConfig, LOCAL};
 use crate::linear::{Linear, LinformerConfig, NystromConfig, PerformerConfig};
 use crate::mechanism::{EXACT, Mechanism, Nouns};
 use crate::sparse::{Axial, HybridConfig, LshConfig};
@@ -142,8 +142,13 @@ pub fn mechanisms() -> Vec<Entry> {
         Entry {
             name: "HardLocal",
             build: |setting| {
-                symmetric(setting)?;
-                Ok(Box::new(HardLocalConfig::new(setting.head_dim).with_seed(setting.seed).init(&setting.device)?))
+                let config = HardLocalConfig::new(setting.head_dim).with_seed(setting.seed);
+                if setting.causal {
+                    // A predicted position may lie ahead; the paper's monotonic one is the query's own.
+                    let window = Window::new(Some(config.reach), Some(0));
+                    return build(&LOCAL, setting, Attention::default().mask(window));
+                }
+                Ok(Box::new(config.init(&setting.device)?))
             },
         },
     ]

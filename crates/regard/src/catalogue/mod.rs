@@ -98,6 +98,7 @@ pub fn cards() -> Vec<Card> {
     cards.extend([crate::linear::LINEAR, crate::linear::LINFORMER, crate::linear::NYSTROM, crate::linear::PERFORMER]);
     cards.extend([crate::sparse::AXIAL, crate::sparse::HYBRID, crate::sparse::LONGFORMER, crate::sparse::LSH]);
     cards.extend(crate::memory::CARDS);
+    cards.extend(crate::cache::CARDS);
     cards.sort_by_key(|card| (card.family, card.name));
     cards
 }

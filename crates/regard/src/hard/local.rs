@@ -3,6 +3,9 @@
 //! `p_i = S · σ(vᵀ tanh(W q_i))`, `a_ij = softmax_j(q_i · k_j / √d) · exp(−(j − p_i)² / 2σ²)` for `|j − p_i| ≤ D`, `σ = D/2`.
 //! Luong, Pham & Manning, "Effective Approaches to Attention-based Neural Machine Translation", EMNLP 2015, arXiv:1508.04025.
 //!
+//! The paper's other form, local-m, has `p_i = i` and no bell curve: that is the mask [`Window`](regard_kernel::Window), fused, and
+//! the one that can be causal, since a predicted position may lie ahead.
+//!
 //! Time and memory O(L·D·d), whatever S is: the windows are copied. Composed of tensor operations, not fused.
 //! Reach for it where the place can be told from the query, as in translation between languages of like word order, or in
 //! reading aloud. W and v learn through the bell curve alone, so they have to start near where they should be.
@@ -24,7 +27,7 @@ pub(crate) const CARD: Card = Card {
     name: "HardLocal",
     family: Family::Efficient,
     sentence: "Each query predicts a position and looks at a window around it, less at its edges.",
-    equation: "a_ij = softmax_j(q_i · k_j / √d) · exp(-(j - p_i)² / 2σ²), |j - p_i| ≤ D; p_i = S · σ(vᵀ tanh(W q_i))",
+    equation: "a_ij = softmax_j(q_i · k_j / √d) · exp(-(j - p_i)² / 2σ²), |j - p_i| ≤ D; p_i = S · σ(vᵀ tanh(W q_i)); causal (local-m): a_ij = softmax_j(q_i · k_j / √d), i - D ≤ j ≤ i",
     paper: "Luong, Pham & Manning 2015 (local-p), arXiv:1508.04025",
     cost: "time and memory O(L·D·d), for any number of keys; not fused",
     when: "Where the place can be told from the query, as in translation of like word order.",

@@ -24,7 +24,7 @@ use crate::projection::{Linear, LinearConfig};
 pub(crate) const CARD: Card = Card {
     name: "Hopfield",
     family: Family::Memory,
-    sentence: "A state is pulled towards the stored pattern it resembles, until its energy falls no more.",
+    sentence: "A state is pulled towards the stored pattern it resembles, a number of times; its energy never rises.",
     equation: "ξ ← X softmax(β Xᵀ ξ)",
     paper: "Ramsauer et al. 2021, arXiv:2008.02217",
     cost: "time O(steps·L·S·d), memory O(L + S) a step; fused",

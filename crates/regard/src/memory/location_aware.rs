@@ -4,7 +4,7 @@
 //! Chorowski, Bahdanau, Serdyuk, Cho & Bengio, "Attention-Based Models for Speech Recognition", NeurIPS 2015,
 //! arXiv:1506.07503.
 //!
-//! Time O(S·(a + filters·reach)) a step, memory O(S·a). Composed, not fused: the weights of a step are input of the next,
+//! Time O(S·filters·(a + reach)) a step, memory O(S·a). Composed, not fused: the weights of a step are input of the next,
 //! and gradients flow through them. Reach for it when reading is monotonic (speech, handwriting) and content repeats;
 //! where all queries are known at once it forces a loop that other scores do not need.
 
@@ -28,7 +28,7 @@ pub(crate) const CARD: Card = Card {
     sentence: "Additive attention that also sees where the step before it looked.",
     equation: "e_ij = v · tanh(W q_i + U k_j + V f_ij + b), f_i = F * a_{i-1}",
     paper: "Chorowski et al. 2015, arXiv:1506.07503",
-    cost: "time O(S·(a + filters·reach)) and memory O(S·a) a step; composed, a step after the other",
+    cost: "time O(S·filters·(a + reach)) and memory O(S·a) a step; composed, a step after the other",
     when: "Recurrent decoders that read monotonically (speech). Nothing that must see all queries at once.",
 };
 

@@ -1,8 +1,10 @@
 //! LSTM over an attended sequence: each step weights the whole input by its state and feeds the weighted input on.
 //!
 //! `e_tj = score(h_{t-1}, x_j)`, `c_t = Σ_j softmax(e_t)_j · x_j`, `h_t = LSTM(c_t, h_{t-1})`. The score is additive,
-//! `v · tanh(W [h; x_j])`, or multiplicative, `hᵀ W x_j`. Wang, Huang, Zhu & Zhao, "Attention-based LSTM for Aspect-level
-//! Sentiment Classification", EMNLP 2016; the cell is Hochreiter & Schmidhuber 1997 with Gers's forget gate.
+//! `v · tanh(W [h; x_j])`, or multiplicative, `hᵀ W x_j`. Fed back like this it is the process block of Vinyals, Bengio &
+//! Kudlur, "Order Matters: Sequence to Sequence for Sets", ICLR 2016, arXiv:1511.06391; weighting an LSTM's input by additive
+//! attention became known through Wang, Huang, Zhu & Zhao, "Attention-based LSTM for Aspect-level Sentiment Classification",
+//! EMNLP 2016, who look once. The cell is Hochreiter & Schmidhuber 1997 with Gers's forget gate.
 //!
 //! Time O(steps·(S·a + h²)), memory O(S·a); each look is fused, steps follow one another. Reach for it when a few steps
 //! must gather evidence from anywhere in a sequence; a Transformer trains faster where steps need not wait.
@@ -27,7 +29,7 @@ pub(crate) const CARD: Card = Card {
     family: Family::Memory,
     sentence: "Each step of an LSTM weights the whole input by its state and takes the weighted input.",
     equation: "c_t = Σ_j softmax_j(score(h_{t-1}, x_j)) · x_j; h_t = LSTM(c_t, h_{t-1})",
-    paper: "Wang et al. 2016 (EMNLP), aclanthology.org/D16-1058",
+    paper: "Vinyals et al. 2016 (ICLR), arXiv:1511.06391; Wang et al. 2016 (EMNLP), aclanthology.org/D16-1058",
     cost: "time O(steps·(S·a + h²)), memory O(S·a); each look fused, steps in turn",
     when: "A few steps that gather evidence from anywhere. Slow where steps need not wait for each other.",
 };

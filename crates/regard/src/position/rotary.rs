@@ -59,6 +59,8 @@ pub struct Rotary {
 }
 
 impl RotaryConfig {
+    /// Wavelengths, and nothing to learn.
+    ///
     /// # Errors
     /// When the rotated features are none, odd in number or more than there are, the base is not positive, or the scaling
     /// is not one.
@@ -114,6 +116,20 @@ impl Rotary {
             Some(rest) => Tensor::cat(vec![turned, rest], 3),
             None => turned,
         })
+    }
+
+    /// Turns one row further, in place: as if it stood so many positions later.
+    pub(crate) fn turn(&self, row: &mut [f32], by: f64) {
+        for (i, frequency) in self.frequencies.iter().enumerate() {
+            let (a, b) = match self.pairs {
+                Pairs::Halves => (i, i + self.rotated / 2),
+                Pairs::Interleaved => (2 * i, 2 * i + 1),
+            };
+            let (sin, cos) = (by * frequency).sin_cos();
+            let (x, y) = (f64::from(row[a]), f64::from(row[b]));
+            row[a] = (x * cos - y * sin) as f32;
+            row[b] = (y * cos + x * sin) as f32;
+        }
     }
 
     fn turns(&self, start: usize, length: usize, device: &Device) -> [Tensor<4>; 2] {

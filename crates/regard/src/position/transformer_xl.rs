@@ -98,7 +98,7 @@ impl TransformerXlPositions {
         let table = table(length, keys.dims()[2], heads * width, &queries.device());
         let rows = table.dims()[0];
         let added = if rows == 0 {
-            skew(queries.clone(), 0)
+            skew(queries.clone(), keys.dims()[2])
         } else {
             let vectors = self.distance.forward(table).reshape([1, rows, heads, width]).swap_dims(1, 2);
             skew(asked(&self.place).matmul(vectors.swap_dims(2, 3)), keys.dims()[2]) / (width as f64).sqrt()

@@ -69,10 +69,13 @@ impl LongformerConfig {
     /// Random projections (Xavier).
     ///
     /// # Errors
-    /// When `heads` does not divide `width`.
+    /// When `heads` does not divide `width`, or nothing is in the window.
     pub fn init(&self, device: &Device) -> Result<Longformer> {
         if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
             return Err(Error::value("heads", self.heads, format!("a divisor of the width {}", self.width)));
+        }
+        if self.window == 0 {
+            return Err(Error::value("window", 0, "at least 1 position to each side"));
         }
         let initializer = Initializer::XavierUniform { gain: 1.0 };
         let linear =

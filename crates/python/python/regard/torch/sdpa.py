@@ -1,145 +1,20 @@
-"""Attention inside PyTorch models: with autograd, and in the place of PyTorch's own.
-
-`attention` is `regard.attention` with gradients, also of what nouns learn::
-
-    table = torch.nn.Parameter(torch.zeros(32, heads))
-    out = regard.torch.attention(q, k, v, mask=regard.Causal(), bias=regard.RelativeBuckets(table))
-    out.context.sum().backward()          # q.grad, k.grad, v.grad, table.grad
-
-`scaled_dot_product_attention` takes what ``torch.nn.functional.scaled_dot_product_attention`` takes, and `replace_sdpa` routes
-that one here for code which is already written. Tensors are read where they lie, with any strides; they are float32, float16
-or bfloat16 and in the processor's memory.
-
-Under ``torch.compile`` a call is a graph break: what is around it is compiled.
-"""
+"""PyTorch's ``scaled_dot_product_attention``, argument by argument, and in its place."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .biases import Bias, DenseBias
-from .masks import Causal, DenseMask, Mask
-from .normalizers import Normalizer
-from .operations import Attended, Dropout, _attention, _biases
-from .scores import ScaledDot, Score
-
-Observer = Callable[..., None]
-
-observers: list[Observer] = []
-"""Called after every `attention`, each with ``(module, query, key, value, context, lse, nouns)``: the module that attends or
-None, its tensors by reference and detached, and a dict of the nouns as `regard.observe` takes them (``score``, ``mask``,
-``bias``, ``normalizer``). Empty unless somebody looks, and then it costs nothing. See `observed`."""
-
-
-@contextmanager
-def observed(observer: Observer) -> Iterator[None]:
-    """Calls an observer after every attention in the block; see `observers`."""
-    observers.append(observer)
-    try:
-        yield
-    finally:
-        observers.remove(observer)
-
-
-class _Attend(torch.autograd.Function):
-    """Attention as one differentiable operation.
-
-    What nouns learn is passed as tensors beside them, only so that autograd knows of it: the nouns hold the numbers.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, made: Any, slots: tuple, query: Tensor, key: Tensor, value: Tensor, *learned: Tensor) -> Any:
-        context, lse = made.forward(query, key, value)
-        ctx.made, ctx.slots = made, slots
-        ctx.save_for_backward(query, key, value, context, lse, *learned)
-        ctx.mark_non_differentiable(lse)
-        return context, lse
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple:
-        if torch.is_grad_enabled():
-            raise NotImplementedError("attention has no second derivative here: call backward without create_graph")
-        query, key, value, context, lse, *learned = ctx.saved_tensors
-        tensors = iter(learned)
-        score, *biases, normalizer = (next(tensors) if slot else None for slot in ctx.slots)
-        parameters = (score, biases, normalizer)
-        *main, score, biases, normalizer = ctx.made.backward(query, key, value, context, lse, gradient, parameters)
-        return None, None, *main, *(found for found in (score, *biases, normalizer) if found is not None)
-
-
-def attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    score: Score | None = None,
-    mask: Mask | Tensor | None = None,
-    bias: Bias | Tensor | Sequence[Bias | Tensor] | None = None,
-    normalizer: Normalizer | None = None,
-    dropout: Dropout | None = None,
-    module: torch.nn.Module | None = None,
-) -> Attended:
-    """`regard.attention` with autograd: gradients of queries, keys and values, and of the tensors that nouns were made of
-    (``Cosine.tau``, ``Bilinear.weights``, ``Additive.v``, ``DenseBias.values``, ``RelativeBuckets.table``, ``Softmax.sink``).
-
-    A noun reads its tensor when it is built: build it anew after a step of training.
-
-    Args:
-        query: ``[batch, head, L, d]``
-        key: ``[batch, key head, S, d]``; heads are a multiple of key heads.
-        value: ``[batch, key head, S, dv]``
-        score, mask, bias, normalizer, dropout: As in `regard.attention`.
-        module: Whose attention this is, for `observers`.
-
-    Returns:
-        The context ``[batch, head, L, dv]`` and, without a gradient, each row's log-sum-exp ``[batch, head, L]``.
-
-    Raises:
-        TypeError, ValueError: As `regard.attention`.
-    """
-    # Asked first, since the decorator of a function that is not compiled costs as much as a small attention.
-    run = _attend_uncompiled if torch.compiler.is_compiling() else _attend
-    return run(query, key, value, score, mask, bias, normalizer, dropout, module)
-
-
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    score: Score | None,
-    mask: Mask | Tensor | None,
-    bias: Bias | Tensor | Sequence[Bias | Tensor] | None,
-    normalizer: Normalizer | None,
-    dropout: Dropout | None,
-    module: torch.nn.Module | None,
-) -> Attended:
-    biases = _biases(bias)
-    made = _attention(query, key, score, mask, biases, normalizer, dropout)
-    if torch.is_grad_enabled():
-        learned = [noun and noun._learned() for noun in (score, *biases, normalizer)]
-        slots = tuple(isinstance(tensor, Tensor) and tensor.requires_grad for tensor in learned)
-        tensors = [tensor for tensor, slot in zip(learned, slots) if slot]
-    else:
-        slots, tensors = (), []
-    if tensors or (torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)):
-        out = Attended(*_Attend.apply(made, slots, query, key, value, *tensors))
-    else:
-        out = Attended(*made.forward(query, key, value))
-    if observers:
-        nouns = {"score": score, "mask": mask, "bias": biases, "normalizer": normalizer}
-        seen = [tensor.detach() for tensor in (query, key, value, *out)]
-        for observer in tuple(observers):
-            observer(module, *seen, nouns)
-    return out
-
-
-_attend_uncompiled = torch.compiler.disable(_attend)
+from ..biases import DenseBias
+from ..masks import Causal, DenseMask
+from ..operations import Dropout
+from ..scores import ScaledDot
+from .attending import attention
 
 
 def scaled_dot_product_attention(

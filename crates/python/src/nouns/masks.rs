@@ -1,56 +1,16 @@
-//! Handles: the kernel's nouns, to be held by the dataclasses that people meet.
+//! Who may see whom?
 
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use regard_kernel as kernel;
 use regard_kernel::{Corner, SharedMask};
 
+use super::{axes, four};
 use crate::arrays::Array;
 use crate::refused;
-
-/// How alike are a query and a key?
-#[pyclass(frozen, module = "regard._regard")]
-pub struct Score(pub Arc<dyn kernel::Score>);
-
-#[pymethods]
-impl Score {
-    #[staticmethod]
-    fn dot() -> Self {
-        Self(Arc::new(kernel::Dot))
-    }
-
-    #[staticmethod]
-    fn scaled_dot(scale: Option<f32>) -> Self {
-        Self(Arc::new(kernel::ScaledDot { scale }))
-    }
-
-    #[staticmethod]
-    fn cosine(tau: &Bound<PyAny>) -> PyResult<Self> {
-        Ok(Self(Arc::new(kernel::Cosine::new(numbers("tau", tau)?.1))))
-    }
-
-    #[staticmethod]
-    fn bilinear(weights: &Bound<PyAny>) -> PyResult<Self> {
-        let (shape, weights) = numbers("weights", weights)?;
-        let ([query, key] | [_, query, key]) = shape[..] else {
-            return Err(axes("weights", &shape, "[query feature, key feature] or [head, query feature, key feature]"));
-        };
-        Ok(Self(Arc::new(kernel::Bilinear::new(weights, query, key).map_err(refused)?)))
-    }
-
-    #[staticmethod]
-    fn additive(v: &Bound<PyAny>) -> PyResult<Self> {
-        let (shape, v) = numbers("v", v)?;
-        let ([width] | [_, width]) = shape[..] else {
-            return Err(axes("v", &shape, "[feature] or [head, feature]"));
-        };
-        Ok(Self(Arc::new(kernel::Additive::new(v, width))))
-    }
-}
 
 /// Who may see whom.
 #[pyclass(frozen, module = "regard._regard")]
@@ -93,6 +53,12 @@ impl Mask {
     #[staticmethod]
     fn prefix(lengths: Vec<usize>) -> Self {
         Self::new(kernel::Prefix::new(lengths))
+    }
+
+    #[staticmethod]
+    fn big_bird(seed: u64, block: usize, window: usize, global: usize, random: usize, corner: &str) -> PyResult<Self> {
+        let made = kernel::BigBird::new(seed).block(block).map_err(refused)?;
+        Ok(Self::new(made.window(window).global(global).random(random).corner(corner_of(corner)?)))
     }
 
     #[staticmethod]
@@ -193,82 +159,6 @@ impl Mask {
     }
 }
 
-/// What is added to scores, or reshapes them.
-#[pyclass(frozen, module = "regard._regard")]
-pub struct Bias(pub Arc<dyn kernel::Bias>);
-
-#[pymethods]
-impl Bias {
-    /// The paper's slopes for a number of heads.
-    #[staticmethod]
-    fn alibi(heads: usize) -> Self {
-        Self(Arc::new(kernel::Alibi::new(heads)))
-    }
-
-    #[staticmethod]
-    fn alibi_slopes(slopes: &Bound<PyAny>) -> PyResult<Self> {
-        Ok(Self(Arc::new(kernel::Alibi::with_slopes(numbers("slopes", slopes)?.1))))
-    }
-
-    #[staticmethod]
-    fn relative_buckets(table: &Bound<PyAny>, bidirectional: bool, max_distance: usize) -> PyResult<Self> {
-        let (shape, table) = numbers("table", table)?;
-        let [_, heads] = shape[..] else { return Err(axes("table", &shape, "[bucket, head]")) };
-        let buckets = kernel::RelativeBuckets::new(table, heads, bidirectional, max_distance);
-        Ok(Self(Arc::new(buckets.map_err(refused)?)))
-    }
-
-    #[staticmethod]
-    fn soft_cap(cap: f32) -> PyResult<Self> {
-        Ok(Self(Arc::new(kernel::SoftCap::new(cap).map_err(refused)?)))
-    }
-
-    #[staticmethod]
-    fn dense(values: &Bound<PyAny>) -> PyResult<Self> {
-        let (shape, values) = numbers("bias", values)?;
-        Ok(Self(Arc::new(kernel::DenseBias::new(values, four("bias", &shape)?).map_err(refused)?)))
-    }
-}
-
-/// How scores become weights.
-#[pyclass(frozen, module = "regard._regard")]
-pub struct Normalizer(pub Arc<dyn kernel::Normalizer>);
-
-#[pymethods]
-impl Normalizer {
-    #[staticmethod]
-    fn softmax(temperature: f32, sink: Option<&Bound<PyAny>>) -> PyResult<Self> {
-        let mut softmax = kernel::Softmax::default().temperature(temperature).map_err(refused)?;
-        if let Some(sink) = sink {
-            softmax = softmax.sink(numbers("sink", sink)?.1);
-        }
-        Ok(Self(Arc::new(softmax)))
-    }
-
-    #[staticmethod]
-    fn sigmoid(bias: Option<f32>) -> PyResult<Self> {
-        Ok(Self(Arc::new(match bias {
-            Some(bias) => kernel::Sigmoid::new(bias).map_err(refused)?,
-            None => kernel::Sigmoid::default(),
-        })))
-    }
-
-    #[staticmethod]
-    fn top_k(k: usize) -> PyResult<Self> {
-        Ok(Self(Arc::new(kernel::TopK::new(k).map_err(refused)?)))
-    }
-
-    #[staticmethod]
-    fn sparsemax() -> Self {
-        Self(Arc::new(kernel::Sparsemax))
-    }
-
-    #[staticmethod]
-    fn entmax15() -> Self {
-        Self(Arc::new(kernel::Entmax15))
-    }
-}
-
 /// Up to 64 booleans as bits, the first lowest.
 fn word(bytes: &[u8], stride: usize, count: usize) -> u64 {
     if stride != 1 {
@@ -292,23 +182,4 @@ fn corner_of(corner: &str) -> PyResult<Corner> {
         "top-left" => Ok(Corner::TopLeft),
         _ => Err(PyValueError::new_err(format!("corner is {corner:?}: expected \"bottom-right\" or \"top-left\""))),
     }
-}
-
-/// An array's shape, and a copy of its numbers.
-fn numbers(name: &str, object: &Bound<PyAny>) -> PyResult<(Vec<usize>, Vec<f32>)> {
-    let array = Array::read(name, object)?;
-    Ok((array.shape().to_vec(), array.numbers()?.into_owned()))
-}
-
-/// A shape of up to four axes, with axes of 1 before those given.
-fn four(name: &str, shape: &[usize]) -> PyResult<[usize; 4]> {
-    let missing = 4usize.checked_sub(shape.len());
-    let missing = missing.ok_or_else(|| axes(name, shape, "at most [batch, head, query, key]"))?;
-    let mut four = [1; 4];
-    four[missing..].copy_from_slice(shape);
-    Ok(four)
-}
-
-fn axes(name: &str, given: &[usize], expected: &str) -> PyErr {
-    PyValueError::new_err(format!("{name} has the shape {given:?}: expected {expected}"))
 }
