@@ -1,5 +1,7 @@
 //! How each mechanism is used. The book prints these functions, so they are short and complete; here they are run.
 
+#[path = "usage/caches.rs"]
+mod caches;
 #[path = "usage/heads.rs"]
 mod heads;
 #[path = "usage/mechanisms.rs"]
@@ -31,7 +33,7 @@ fn input() -> Tensor<3> {
 #[test]
 fn what_the_book_prints_runs() {
     let heads_run: Vec<(&str, fn([Tensor<4>; 3]) -> Outcome)> =
-        [nouns::ALL, mechanisms::ALL, positions::ALL, probes::ALL].concat();
+        [nouns::ALL, mechanisms::ALL, caches::ALL, positions::ALL, probes::ALL].concat();
     for (name, run) in heads_run {
         run(heads()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

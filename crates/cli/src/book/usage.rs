@@ -1,8 +1,9 @@
 //! The code of a page: functions of the test `usage` of each crate, which run there.
 
-const RUST: [&str; 7] = [
+const RUST: [&str; 8] = [
     include_str!("../../../regard/tests/usage/nouns.rs"),
     include_str!("../../../regard/tests/usage/heads.rs"),
+    include_str!("../../../regard/tests/usage/caches.rs"),
     include_str!("../../../regard/tests/usage/positions.rs"),
     include_str!("../../../regard/tests/usage/mechanisms.rs"),
     include_str!("../../../regard/tests/usage/memory.rs"),

@@ -68,7 +68,7 @@ fn every_page_has_its_code_and_no_link_leads_nowhere() {
 #[test]
 fn a_card_is_shown_with_its_picture() {
     let shown = ran(&["show", "window"]).succeeds();
-    assert!(shown.contains("past 4, future 2") && shown.contains("@@@@") && shown.contains("1 is visible"), "{shown}");
+    assert!(shown.contains("past 4, future 2") && shown.contains("@@@@") && shown.contains("1  visible"), "{shown}");
     let shown = ran(&["show", "softmax"]).succeeds();
     assert!(shown.contains("temperature 3") && shown.contains("black"), "{shown}");
     let folder = tempfile::tempdir().unwrap();

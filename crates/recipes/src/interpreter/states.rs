@@ -7,7 +7,7 @@ use regard_models::{Padded, Sight, Site, Translator};
 
 use super::Interpreter;
 use crate::error::{Error, Result};
-use crate::presets::{Network, with_network};
+use crate::presets::with_network;
 
 impl Interpreter {
     /// What the encoder compared while it read sentences, each on its own, laid end to end: a site for each layer, which keeps

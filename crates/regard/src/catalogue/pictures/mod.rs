@@ -4,6 +4,7 @@
 //! would be learned is set by hand, and the caption says to what. A card without a picture fails a test.
 
 mod biases;
+mod caches;
 mod efficient;
 mod heads;
 mod masks;
@@ -52,6 +53,7 @@ pub fn picture(name: &str) -> Option<Result<Picture>> {
         normalizers::PICTURES,
         positions::PICTURES,
         heads::PICTURES,
+        caches::PICTURES,
         efficient::PICTURES,
         memory::PICTURES,
         probes::PICTURES,
