@@ -92,7 +92,7 @@ pub fn mechanisms() -> Vec<Entry> {
         },
         Entry {
             name: "Gumbel",
-            build: |setting| noun("Gumbel", setting, |plain| Ok(plain.normalizer(Gumbel::new(setting.seed)))),
+            build: |setting| noun("Gumbel", setting, |plain| Ok(plain.normalizer(Gumbel::new(1.0, setting.seed)?))),
         },
         Entry { name: "Hard", build: |setting| noun("Hard", setting, |plain| Ok(plain.normalizer(Hard))) },
         Entry {
