@@ -26,8 +26,8 @@ if [ -z "${REGARD_BENCH_PYTHON:-}" ]; then
     fi
 fi
 
-# The program comes along, so that what both are built on has the same features as in every other build.
-cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p regard-cli -p regard --example efficient --bin regard
+# The program is named, so that what both are built on has the same features as in every other build.
+cargo build --quiet --release --manifest-path "$root/Cargo.toml" -p regard-cli -p regard --example efficient
 
 # glibc returns a large tensor's memory to the system and faults it in again at every step. Kept, everybody is faster.
 export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456
