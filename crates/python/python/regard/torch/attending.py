@@ -77,7 +77,7 @@ def attention(
     """`regard.attention` with autograd: gradients of queries, keys and values, and of the tensors that nouns were made of
     (``Cosine.tau``, ``Bilinear.weights``, ``Additive.v``, ``DenseBias.values``, ``RelativeBuckets.table``, ``Softmax.sink``).
 
-    A noun reads its tensor when it is built: build it anew after a step of training.
+    A noun reads its tensor when it is built (a `DenseBias` at each call): build it anew after a step of training.
 
     Args:
         query: ``[batch, head, L, d]``
