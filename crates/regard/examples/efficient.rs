@@ -10,7 +10,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Distribution, Tensor};
 use regard::catalogue::{Setting, mechanisms};
 use regard::sparse::{LongformerConfig, LshConfig};
-use regard::{Attention, Mode, Result, Window, ops};
+use regard::{Attention, Result, Window, ops};
 
 const HEADS: usize = 8;
 const WIDTH: usize = 64;
@@ -80,5 +80,5 @@ fn work(name: &str, length: usize, device: &Device) -> std::result::Result<Work,
     let found = mechanisms().into_iter().find(|known| known.name.eq_ignore_ascii_case(entry));
     let found = found.ok_or_else(|| format!("no mechanism is called {entry}"))?;
     let mechanism = (found.build)(&setting)?;
-    Ok(Box::new(move || mechanism.mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate)))
+    Ok(Box::new(move || mechanism.mix(q.clone(), k.clone(), v.clone())))
 }

@@ -6,7 +6,6 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use regard::Mode;
 //! use regard::catalogue::{Setting, mechanisms};
 //! use regard::mechanism::distribution;
 //!
@@ -15,7 +14,7 @@
 //! let [q, k, v] = [(); 3].map(|()| Tensor::<4>::random([1, 2, 64, 8], Distribution::Default, &device));
 //! for entry in mechanisms() {
 //!     let mechanism = (entry.build)(&setting)?;
-//!     let mixed = mechanism.mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate)?;
+//!     let mixed = mechanism.mix(q.clone(), k.clone(), v.clone())?;
 //!     assert_eq!(mixed.dims(), [1, 2, 64, 8], "{}", entry.name);
 //!     // Who looked at whom, of any of them.
 //!     assert_eq!(distribution(&*mechanism, q.clone(), k.clone())?.dims(), [1, 2, 64, 64], "{}", entry.name);
@@ -28,7 +27,6 @@ use regard_kernel::Attention;
 
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
-use crate::noise::Mode;
 use crate::ops;
 
 /// Mixes values by queries and keys. Linear in the values, whatever it makes of the other two.
@@ -37,12 +35,11 @@ pub trait Mechanism: Send + Sync {
     fn card(&self) -> &'static Card;
 
     /// Queries `[batch, head, query, feature]`, keys `[batch, head, key, feature]` and values
-    /// `[batch, head, key, value feature]` become `[batch, head, query, value feature]`. Under [`Mode::Train`], weights are
-    /// dropped where the mechanism was built to.
+    /// `[batch, head, key, value feature]` become `[batch, head, query, value feature]`.
     ///
     /// # Errors
     /// When the shapes do not fit each other or what the mechanism was built for.
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, mode: Mode) -> Result<Tensor<4>>;
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>>;
 }
 
 /// The weights with which `mechanism` mixes, `[batch, head, query, key]`, be they written down anywhere or not: what it
@@ -56,7 +53,7 @@ pub fn distribution(mechanism: &dyn Mechanism, queries: Tensor<4>, keys: Tensor<
     let [batch, heads, length, _] = keys.dims();
     let identity = Tensor::<2>::eye(length, &ops::constants(&keys.device()));
     let values = identity.reshape([1, 1, length, length]).expand([batch, heads, length, length]);
-    mechanism.mix(queries, keys, values, Mode::Evaluate)
+    mechanism.mix(queries, keys, values)
 }
 
 /// Exact attention of any combination of nouns: see [`ops::attend`].
@@ -78,7 +75,7 @@ impl Mechanism for Nouns {
         self.card
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         Ok(ops::attend(queries, keys, values, &self.attention)?.context)
     }
 }

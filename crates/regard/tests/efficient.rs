@@ -35,7 +35,7 @@ impl Case {
 
     fn mixed(&self, mechanism: &dyn Mechanism) -> Tensor<4> {
         let inputs = ["q", "k", "v"].map(|key| self.input::<4>(key));
-        let output = mechanism.mix(inputs[0].clone(), inputs[1].clone(), inputs[2].clone(), Mode::Evaluate).unwrap();
+        let output = mechanism.mix(inputs[0].clone(), inputs[1].clone(), inputs[2].clone()).unwrap();
         let gradients = self.compare(output.clone());
         for (key, input) in ["q", "k", "v"].into_iter().zip(inputs) {
             self.gradient(key, &input, &gradients);
@@ -117,7 +117,7 @@ fn linformer() {
     linformer.value = Param::from_tensor(value.clone());
     let inputs = ["q", "k", "v"].map(|key| case.input::<4>(key));
     let [q, k, v] = inputs.clone();
-    let gradients = case.compare(linformer.mix(q, k, v, Mode::Evaluate).unwrap());
+    let gradients = case.compare(linformer.mix(q, k, v).unwrap());
     for (key, input) in ["q", "k", "v"].into_iter().zip(&inputs) {
         case.gradient(key, input, &gradients);
     }
@@ -133,7 +133,7 @@ fn nystrom() {
     nystrom.residual = Some(Param::from_tensor(case.input("filter")));
     let inputs = ["q", "k", "v"].map(|key| case.input::<4>(key));
     let [q, k, v] = inputs.clone();
-    let gradients = case.compare(nystrom.mix(q, k, v, Mode::Evaluate).unwrap());
+    let gradients = case.compare(nystrom.mix(q, k, v).unwrap());
     for (key, input) in ["q", "k", "v"].into_iter().zip(&inputs) {
         case.gradient(key, input, &gradients);
     }
@@ -211,7 +211,7 @@ fn predicted_positions() {
     local.vector = Param::from_tensor(case.input("vector"));
     let inputs = ["q", "k", "v"].map(|key| case.input::<4>(key));
     let [q, k, v] = inputs.clone();
-    let gradients = case.compare(local.mix(q, k, v, Mode::Evaluate).unwrap());
+    let gradients = case.compare(local.mix(q, k, v).unwrap());
     for (key, input) in ["q", "k", "v"].into_iter().zip(&inputs) {
         case.gradient(key, input, &gradients);
     }
@@ -226,7 +226,7 @@ fn with_every_block_kept_hybrid_is_exact() {
     for causal in [false, true] {
         let [q, k, v] = inputs.clone();
         let hybrid = HybridConfig::new().with_block(8).with_keep(6).with_near(0).with_causal(causal).init().unwrap();
-        let given = hybrid.mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
+        let given = hybrid.mix(q.clone(), k.clone(), v.clone()).unwrap();
         let exact = if causal { Attention::default().mask(Causal::default()) } else { Attention::default() };
         let expected = ops::attend(q, k, v, &exact).unwrap().context;
         close("context", &given, &expected, 1e-6);
@@ -262,7 +262,7 @@ fn on_a_grid_of_one_row_axial_is_exact() {
     let (all, past) = (exact(&Attention::default()), exact(&Attention::default().mask(Causal::default())));
     for (rows, columns) in [(1, 10), (10, 1)] {
         for (axial, expected) in [(Axial::new(rows, columns), &all), (Axial::causal(rows, columns), &past)] {
-            let given = axial.unwrap().mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
+            let given = axial.unwrap().mix(q.clone(), k.clone(), v.clone()).unwrap();
             close("context", &given, expected, 1e-6);
         }
     }
@@ -285,7 +285,7 @@ fn features_are_an_estimate_of_exact_attention() {
     let exact = ops::attend(q.clone(), k.clone(), v.clone(), &Attention::default()).unwrap().context;
     let error = |features| {
         let performer = PerformerConfig::new(8).with_features(Some(features)).with_seed(4).init(&device).unwrap();
-        let given = performer.mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
+        let given = performer.mix(q.clone(), k.clone(), v.clone()).unwrap();
         (given - exact.clone()).square().mean().sqrt().into_scalar::<f32>()
     };
     let (few, many) = (error(16), error(4096));
@@ -321,7 +321,7 @@ fn the_causal_form_of_local_attention_is_monotonic() {
     let (setting, device) = (setting(32, true), Device::default());
     let entry = mechanisms().into_iter().find(|entry| entry.name == "HardLocal").unwrap();
     let [q, k, v] = [1, 2, 3].map(|seed| random::<4>(seed, [1, 2, 32, 8], &device));
-    let given = (entry.build)(&setting).unwrap().mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
+    let given = (entry.build)(&setting).unwrap().mix(q.clone(), k.clone(), v.clone()).unwrap();
     let window = Attention::default().mask(Window::new(Some(10), Some(0)));
     close("local-m", &given, &ops::attend(q, k, v, &window).unwrap().context, 1e-6);
 }
@@ -345,7 +345,7 @@ fn whatever_is_causal_sees_nothing_later() {
                 assert_eq!(later.abs().max().into_scalar::<f32>(), 0.0, "{}", entry.name);
                 // Nor does anything later change what was found before.
                 let out = |q: &Tensor<4>, k: &Tensor<4>| {
-                    mechanism.mix(q.clone(), k.clone(), k.clone(), Mode::Evaluate).unwrap().narrow(2, 0, EARLY)
+                    mechanism.mix(q.clone(), k.clone(), k.clone()).unwrap().narrow(2, 0, EARLY)
                 };
                 // Reformer cuts its chunks where all positions fall, the later ones, too.
                 if entry.name != "Lsh" {
@@ -379,7 +379,7 @@ fn what_cannot_be_built_or_mixed_is_refused() {
         assert_eq!(result.err().expect("this is to be refused").to_string(), expected);
     }
     let x = |length| random::<4>(1, [1, 2, length, 8], &device);
-    let mix = |mechanism: &dyn Mechanism, length| mechanism.mix(x(length), x(length), x(length), Mode::Evaluate);
+    let mix = |mechanism: &dyn Mechanism, length| mechanism.mix(x(length), x(length), x(length));
 
     says(PerformerConfig::new(8).with_features(Some(0)).init(&device), "features is 0, expected at least 1");
     let performer = PerformerConfig::new(4).init(&device).unwrap();
@@ -421,7 +421,7 @@ fn what_cannot_be_built_or_mixed_is_refused() {
     says(forward(&[5]), "global is 5, expected different positions below 5");
     says(forward(&[1, 1]), "global is 1, expected different positions below 5");
 
-    let linear = Linear::new().mix(x(5), x(4), x(5), Mode::Evaluate);
+    let linear = Linear::new().mix(x(5), x(4), x(5));
     says(linear, "keys has shape [1, 2, 4, 8], expected [1, 2, 5, 8], as the queries and values have");
 
     let refused = ops::product(x(5), x(4));

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regard::Mode;
 use regard::catalogue::{Card, Entry, Setting};
 use regard::mechanism::Mechanism;
 
@@ -73,14 +72,14 @@ pub fn measure(
 
 fn run(mechanism: &dyn Mechanism, sample: &Sample) -> Result<Tensor<4>> {
     let Sample { queries, keys, values } = sample;
-    Ok(mechanism.mix(queries.clone(), keys.clone(), values.clone(), Mode::Evaluate)?)
+    Ok(mechanism.mix(queries.clone(), keys.clone(), values.clone())?)
 }
 
 /// Forward and backward.
 fn learn(mechanism: &dyn Mechanism, sample: &Sample, device: &Device) -> Result {
     let [queries, keys, values] = [&sample.queries, &sample.keys, &sample.values]
         .map(|tensor| Tensor::<4>::from_data(tensor.to_data(), device).require_grad());
-    let output = mechanism.mix(queries, keys, values, Mode::Evaluate)?;
+    let output = mechanism.mix(queries, keys, values)?;
     std::hint::black_box(output.sum().backward());
     Ok(())
 }
@@ -111,7 +110,7 @@ fn reference(mechanism: &dyn Mechanism, setting: &Setting, sample: &Sample) -> R
     let device = sample.values.device();
     let chosen = Tensor::<4>::from_data(TensorData::new(chosen, [1, 1, length, columns]), &device);
     let values = chosen.expand([1, setting.heads, length, columns]);
-    let weights = mechanism.mix(sample.queries.clone(), sample.keys.clone(), values, Mode::Evaluate)?;
+    let weights = mechanism.mix(sample.queries.clone(), sample.keys.clone(), values)?;
     Ok(Reference { output: numbers(run(mechanism, sample)?)?, columns: numbers(weights)? })
 }
 

@@ -19,7 +19,7 @@ use regard_kernel::LocalAttention;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, fits};
-use crate::noise::{Mode, mix};
+use crate::noise::mix;
 use crate::ops;
 use crate::random::uniforms;
 
@@ -92,7 +92,7 @@ impl Mechanism for HardLocal {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
         let ([_, _, _, width], [_, _, count, _]) = (queries.dims(), values.dims());
         if width != self.vector.dims()[0] {

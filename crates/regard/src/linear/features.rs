@@ -14,7 +14,6 @@ use regard_kernel::{FeatureAttention, FeatureMap};
 use crate::catalogue::{Card, Family};
 use crate::error::Result;
 use crate::mechanism::Mechanism;
-use crate::noise::Mode;
 use crate::ops;
 
 /// See the module's page.
@@ -57,7 +56,7 @@ impl Mechanism for Linear {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         ops::attend_features(queries, keys, values, &self.attention)
     }
 }

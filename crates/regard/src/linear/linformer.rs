@@ -15,7 +15,7 @@ use regard_kernel::Attention;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, fits};
-use crate::noise::{Mode, mix};
+use crate::noise::mix;
 use crate::ops;
 use crate::random::uniforms;
 
@@ -72,7 +72,7 @@ impl Mechanism for Linformer {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
         let (length, most) = (keys.dims()[2], self.key.dims()[0]);
         if length > most {

@@ -17,7 +17,6 @@ use regard_kernel::Attention;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, fits};
-use crate::noise::Mode;
 use crate::ops;
 use crate::random::uniforms;
 
@@ -118,7 +117,7 @@ impl Mechanism for Nystrom {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
         let plain = Attention::default();
         let few_queries = self.landmarks("queries", queries.clone())?;

@@ -19,7 +19,7 @@ use regard_kernel::{FeatureAttention, FeatureMap};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::mechanism::Mechanism;
-use crate::noise::{Mode, mix};
+use crate::noise::mix;
 use crate::ops;
 use crate::random::normals;
 
@@ -91,7 +91,7 @@ impl Mechanism for Performer {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         let width = self.directions.dims()[1];
         if queries.dims()[3] != width {
             return Err(Error::shape("queries", &queries.dims(), format!("a last axis of {width}")));

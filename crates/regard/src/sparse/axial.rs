@@ -71,7 +71,7 @@ impl Mechanism for Axial {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
         let (Axial { rows, columns, causal }, plain) = (*self, Attention::default());
         for (argument, given) in [("queries", &queries), ("keys", &keys)] {

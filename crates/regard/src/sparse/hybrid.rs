@@ -17,7 +17,6 @@ use regard_kernel::{Attention, Causal, mask::Blocks};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, fits};
-use crate::noise::Mode;
 use crate::ops;
 
 /// See the module's page.
@@ -106,7 +105,7 @@ impl Mechanism for Hybrid {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
         let ([batch, heads, length, _], block) = (queries.dims(), self.config.block);
         if !length.is_multiple_of(block) {

@@ -21,7 +21,6 @@ use regard_kernel::{HashedAttention, Hashing, View};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::mechanism::{Mechanism, fits};
-use crate::noise::Mode;
 use crate::ops;
 use crate::random::normals;
 
@@ -131,7 +130,7 @@ impl Mechanism for Lsh {
         &CARD
     }
 
-    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
+    fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
         let [_, _, length, width] = queries.dims();
         if keys.dims()[2] != length {
