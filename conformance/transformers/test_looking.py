@@ -9,7 +9,9 @@ from architectures import ARCHITECTURES
 
 import regard
 
-CASES = [(it, cache) for it in ARCHITECTURES if it.kind == "decoder" for cache in it.caches]
+# Llama 4 attends in chunks, for which there is no noun: its passes cannot be joined, and that is said.
+JOINED = [it for it in ARCHITECTURES if it.kind == "decoder" and str(it) != "llama4"]
+CASES = [(it, cache) for it in JOINED for cache in it.caches]
 
 
 @pytest.mark.parametrize("architecture, cache", CASES, ids=str)

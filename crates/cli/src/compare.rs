@@ -19,23 +19,24 @@ use measure::{Measurement, measure};
 pub struct Compare {
     /// Mechanisms, by the names of their cards; all unless given. Exact attention always comes along.
     mechanisms: Vec<String>,
-    /// Positions: one length, or FIRST..LAST in doublings.
-    #[arg(long, default_value = "512..4096", value_parser = lengths)]
-    length: Lengths,
-    /// Features of a head.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), conflicts_with = "trace")]
-    head_dim: u16,
-    /// Heads.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256), conflicts_with = "trace")]
-    heads: u16,
+    /// Positions: one length, or FIRST..LAST in doublings; 512..4096 unless given, or as far as the input goes.
+    #[arg(long, value_parser = lengths)]
+    length: Option<Lengths>,
+    /// Features of a head of random inputs; 64 unless given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    head_dim: Option<u16>,
+    /// Heads of random inputs; 8 unless given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    heads: Option<u16>,
     /// Queries see only what came before.
     #[arg(long)]
     causal: bool,
-    /// Take queries and keys from a trace file instead of random ones: the first of as many positions.
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
-    /// Which attention of the trace; the first that keeps its states unless given.
-    #[arg(long, value_name = "NAME", requires = "trace")]
+    /// Where queries and keys come from: random, translator (the shipped one, reading the catalogue), or a trace file that
+    /// keeps them.
+    #[arg(long, value_name = "random|translator|FILE", default_value = "random")]
+    input: PathBuf,
+    /// Which attention of the translator or the trace; the last that keeps its queries and keys unless given.
+    #[arg(long, value_name = "NAME")]
     site: Option<String>,
     /// Times each is run; the median counts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -53,6 +54,9 @@ pub struct Compare {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
+
+/// Lengths, unless others are asked for.
+const USUAL: [usize; 4] = [512, 1024, 2048, 4096];
 
 /// What there was to measure of one mechanism.
 struct Row {
@@ -81,17 +85,15 @@ impl Compare {
     pub fn run(self) -> Result {
         let entries = self.entries()?;
         let stop = interruption()?;
-        let inputs = match &self.trace {
-            Some(path) => Inputs::of_trace(path, self.site.as_deref())?,
-            None => Inputs::random(usize::from(self.heads), usize::from(self.head_dim), self.seed),
-        };
+        let inputs = self.inputs()?;
+        let lengths = self.lengths(&inputs)?;
         let mut rows: Vec<Row> = Vec::new();
         let mut out = io::stdout().lock();
         if !self.json {
             writeln!(out, "{}\n", inputs.title)?;
         }
-        for &length in &self.length.0 {
-            let sample = inputs.take(length)?;
+        for length in lengths {
+            let sample = inputs.take(length);
             if !self.json {
                 let head = ["forward", "+ backward", "memory", "output", "distribution"];
                 writeln!(out, "{length} positions")?;
@@ -143,6 +145,38 @@ impl Compare {
             write_atomically(path, chart::page(title, &rows).as_bytes())?;
         }
         Ok(out.flush()?)
+    }
+
+    fn inputs(&self) -> Result<Inputs> {
+        let site = self.site.as_deref();
+        if self.input.as_os_str() == "random" {
+            if site.is_some() {
+                return Err("--site needs --input translator or a trace file; random inputs have none".into());
+            }
+            let (heads, width) = (self.heads.unwrap_or(8), self.head_dim.unwrap_or(64));
+            return Ok(Inputs::random(heads.into(), width.into(), self.seed));
+        }
+        if self.heads.is_some() || self.head_dim.is_some() {
+            return Err("--heads and --head-dim are for random inputs; these have their own".into());
+        }
+        match self.input.to_str() {
+            Some("translator") => Inputs::of_translator(site),
+            _ => Inputs::of_file(&self.input, site),
+        }
+    }
+
+    /// What was asked for, or the usual lengths that the input has enough positions for, or all that it has.
+    fn lengths(&self, inputs: &Inputs) -> Result<Vec<usize>> {
+        let held = inputs.held().unwrap_or(usize::MAX);
+        match &self.length {
+            Some(Lengths(asked)) => match asked.iter().find(|&&length| length > held) {
+                Some(length) => Err(format!("length {length} is more than the {held} positions of the input").into()),
+                None => Ok(asked.clone()),
+            },
+            None if held == 0 => Err("the input has no positions".into()),
+            None if held < USUAL[0] => Ok(vec![held]),
+            None => Ok(USUAL.into_iter().filter(|&length| length <= held).collect()),
+        }
     }
 
     /// What was asked for, exact attention first.

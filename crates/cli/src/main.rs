@@ -9,6 +9,7 @@ mod evaluate;
 mod generate;
 mod language;
 mod output;
+mod pace;
 mod picture;
 mod place;
 mod progress;

@@ -37,8 +37,11 @@ fn model(name: &str) -> Result<Picture> {
              --model` draws what they look at.",
         ),
         "GPT-2" => nothing(
-            "No weights of it come with the program. `regard train charlm` makes some, and `regard generate --model` draws what \
-             they look at.",
+            "No weights of it come with the program. `regard train charlm` makes some, and `regard generate --model` writes with \
+             them.",
+        ),
+        "LLaMA" => nothing(
+            "No weights of it come with the program. `regard generate --model FILE` writes with those of llama2.c's files.",
         ),
         "LLaMA" => nothing(
             "No weights of it come with the program. `regard generate` reads llama2.c's files, and with `--html` draws what they \

@@ -6,6 +6,7 @@ use clap::Args;
 use regard_recipes::presets::Preset;
 use regard_recipes::train::{Changes, pairs};
 
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::{Result, interruption};
 
@@ -17,39 +18,23 @@ pub struct Train {
     /// Folder of the run: model, checkpoint, metrics.jsonl and loss.svg.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
-    /// Go on with the run in --out from its last checkpoint, to the bits that it would have reached undisturbed.
-    #[arg(long)]
-    resume: bool,
     /// Network and recipe: tiny, small, bahdanau, luong or g2p; small for translate and g2p for g2p unless given.
     #[arg(long, conflicts_with = "resume")]
     preset: Option<String>,
-    /// Steps in all.
-    #[arg(long)]
-    steps: Option<u64>,
     /// Tokens of a batch on either side, padding included.
     #[arg(long, conflicts_with = "resume")]
     max_tokens: Option<usize>,
-    /// Largest step size.
-    #[arg(long, conflicts_with = "resume")]
-    rate: Option<f64>,
     /// Steps until it is reached.
     #[arg(long, conflicts_with = "resume")]
     warmup: Option<u64>,
     /// Tokens of the vocabulary that is trained (unless the data are segmented already).
     #[arg(long, conflicts_with = "resume")]
     vocabulary: Option<usize>,
-    /// Steps between validations, each of which writes a checkpoint.
-    #[arg(long, conflicts_with = "resume")]
-    validate_every: Option<u64>,
-    /// Threads; a batch is cut into as many parts, so the bits of the result depend on it.
-    #[arg(long, conflicts_with = "resume")]
-    shards: Option<usize>,
-    /// Seed of weights, order, dropout and extra pairs.
-    #[arg(long, conflicts_with = "resume")]
-    seed: Option<u64>,
     /// Extra pairs, made of the training pairs by joining, splicing and uncapitalising, as a share of those, from 0 to 1.
     #[arg(long, value_name = "SHARE")]
     augment: Option<f32>,
+    #[command(flatten)]
+    pace: Pace,
 }
 
 impl Train {
@@ -58,18 +43,18 @@ impl Train {
         let stop = interruption()?;
         let mut progress = Progress::new("pairs")?;
         let mut observe = |event| progress.show(event);
-        let outcome = if self.resume {
-            pairs::resume(&self.out, Changes { steps: self.steps, augment: self.augment }, &stop, &mut observe)?
+        let outcome = if self.pace.resume {
+            pairs::resume(&self.out, Changes { steps: self.pace.steps, augment: self.augment }, &stop, &mut observe)?
         } else {
             let preset = self.preset.as_deref().map_or(Ok(usual), Preset::named)?;
             let mut training = preset.training();
-            training.steps = self.steps.unwrap_or(training.steps);
+            training.steps = self.pace.steps.unwrap_or(training.steps);
             training.max_tokens = self.max_tokens.unwrap_or(training.max_tokens);
-            training.adam.rate = self.rate.unwrap_or(training.adam.rate);
+            training.adam.rate = self.pace.rate.unwrap_or(training.adam.rate);
             training.adam.warmup = self.warmup.unwrap_or(training.adam.warmup);
-            training.validate_every = self.validate_every.unwrap_or(training.validate_every);
-            training.shards = self.shards.unwrap_or(training.shards);
-            training.seed = self.seed.unwrap_or(training.seed);
+            training.validate_every = self.pace.validate_every.unwrap_or(training.validate_every);
+            training.shards = self.pace.shards.unwrap_or(training.shards);
+            training.seed = self.pace.seed.unwrap_or(training.seed);
             training.augment = self.augment.unwrap_or(training.augment);
             let data = self.data.as_deref().ok_or("--data is missing")?;
             let vocabulary = self.vocabulary.unwrap_or(preset.vocabulary());

@@ -94,8 +94,11 @@ pub mod decode;
 pub mod dropout;
 mod element;
 mod error;
+pub mod features;
 mod forward;
+pub mod hashed;
 pub mod linear;
+pub mod local;
 pub mod mask;
 mod memory;
 pub mod normalize;
@@ -118,8 +121,11 @@ pub use bias::{Alibi, Bias, DenseBias, LentBias, RelativeBuckets, SoftCap};
 pub use decode::{KeyValueCache, PagedCache, Past};
 pub use element::Element;
 pub use error::{Error, Result};
+pub use features::{FeatureAttention, FeatureMap};
 pub use half::{bf16, f16};
+pub use hashed::{HashedAttention, Hashing};
 pub use linear::LinearAttention;
+pub use local::LocalAttention;
 pub use mask::{
     BigBird, Blocks, Causal, Corner, DenseMask, Dilated, Documents, Global, KeyMask, Mask, Padding, Prefix, SharedMask,
     Window,

@@ -1,17 +1,22 @@
 //! Kernels that run along rows: linear layers, the cross-entropy of a linear classifier over a vocabulary and layer
-//! normalisation, where training a small model spends its time beside attention, and rotary position embedding.
+//! normalisation, where training a small model spends its time beside attention, and rotary position embedding; products of
+//! many matrices and filters along the positions, of which approximations of attention are made.
 //!
 //! Rows are dealt to the threads of the current pool in fixed chunks, and sums over rows are added up chunk by chunk, so
 //! results have the same bits for any number of threads.
 
+mod filter;
 mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
+mod product;
 mod rotary;
 
+pub use filter::{FilterGradients, filter, filter_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
 pub use linear::{linear, linear_backward};
 pub use linear_cross_entropy::{LinearCrossEntropy, LinearGradients};
+pub use product::{ProductGradients, product, product_backward};
 pub use rotary::{Pairs, rotate};
 
 /// Numbers that one task handles, about.

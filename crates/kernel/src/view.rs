@@ -94,6 +94,13 @@ impl<'a> View<'a> {
         self
     }
 
+    /// The same numbers with the last two axes exchanged; they must not have scales.
+    pub(crate) fn transposed(mut self) -> Self {
+        self.shape.swap(2, 3);
+        self.strides.swap(2, 3);
+        self
+    }
+
     /// `[batch, head, position, feature]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape

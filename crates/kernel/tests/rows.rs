@@ -286,3 +286,101 @@ fn a_linear_layer_refuses_what_does_not_fit() {
     }
     assert!(rows::linear_backward(&[0.0; 4], &[0.0; 6], true, [2, 3], &[0.0; 5]).is_err());
 }
+
+/// Products of each batch and head in double precision; an axis of 1 is repeated.
+fn products(a: &[f64], b: &[f64], [left, right]: [[usize; 4]; 2]) -> Vec<f64> {
+    let at = |x: &[f64], shape: [usize; 4], place: [usize; 4]| {
+        x[(0..4).fold(0, |at, axis| at * shape[axis] + if shape[axis] == 1 { 0 } else { place[axis] })]
+    };
+    let [batch, heads] = [0, 1].map(|axis| left[axis].max(right[axis]));
+    let mut out = vec![];
+    for place in 0..batch * heads * left[2] * right[3] {
+        let (column, row) = (place % right[3], place / right[3] % left[2]);
+        let unit = place / right[3] / left[2];
+        let (batch, head) = (unit / heads, unit % heads);
+        let term = |p: usize| at(a, left, [batch, head, row, p]) * at(b, right, [batch, head, p, column]);
+        out.push((0..left[3]).map(term).sum());
+    }
+    out
+}
+
+#[test]
+fn products_of_many_matrices() {
+    for [left, right] in [
+        [[2, 3, 4, 5], [2, 3, 5, 6]],
+        [[1, 1, 40, 100], [2, 3, 100, 16]],
+        [[2, 1, 7, 33], [1, 3, 33, 1]],
+        [[1, 2, 250, 20], [1, 1, 20, 70]],
+    ] {
+        let (a, b) = (numbers(1, size(left)), numbers(2, size(right)));
+        let expected = products(&wide(&a), &wide(&b), [left, right]);
+        let shape = [left[0].max(right[0]), left[1].max(right[1]), left[2], right[3]];
+        let grad = numbers(3, size(shape));
+        // As they are, and both the other way round in memory.
+        let turned = |x: &[f32], [batch, heads, rows, columns]: [usize; 4]| -> Vec<f32> {
+            let unit = rows * columns;
+            let place = |at: usize| at / unit * unit + at % unit % rows * columns + at % unit / rows;
+            (0..batch * heads * unit).map(|at| x[place(at)]).collect()
+        };
+        let (a_turned, b_turned) = (turned(&a, left), turned(&b, right));
+        let other = |x, [batch, heads, rows, columns]: [usize; 4]| {
+            let strides = [heads * rows * columns, rows * columns, 1, rows];
+            View::strided(x, [batch, heads, rows, columns], strides).unwrap()
+        };
+        for [l, r] in [[view(&a, left), view(&b, right)], [other(&a_turned, left), other(&b_turned, right)]] {
+            let mut out = vec![9.0; expected.len()];
+            rows::product(&l, &r, &mut out).unwrap();
+            assert!(difference(&out, &expected) < 2e-6, "{left:?} {right:?}");
+            let gradients = rows::product_backward(&l, &r, &view(&grad, shape)).unwrap();
+            for (which, found) in [&gradients.left, &gradients.right].into_iter().enumerate() {
+                let direction = wide(&numbers(4, found.len()));
+                let along = dot(&wide(found), &direction);
+                // A product is linear in each side.
+                let moved = if which == 0 {
+                    products(&direction, &wide(&b), [left, right])
+                } else {
+                    products(&wide(&a), &direction, [left, right])
+                };
+                let expected = dot(&moved, &wide(&grad));
+                assert!((along - expected).abs() < 1e-5 * expected.abs().max(1.0), "{along} is not {expected}");
+            }
+        }
+    }
+    let x = [0.0; 12];
+    let refused = rows::product(&view(&x, [1, 2, 2, 3]), &view(&x, [1, 3, 4, 1]), &mut []).unwrap_err().to_string();
+    assert_eq!(refused, "right side of a product: [1, 3, 4, 1] given, [1 or 1, 2 or 1, 3, column] expected");
+}
+
+#[test]
+fn filters_and_their_gradients() {
+    for (shape @ [batch, heads, length, width], taps) in
+        [([1, 1, 1, 1], 1), ([2, 3, 7, 5], 3), ([1, 2, 40, 64], 33), ([2, 1, 300, 70], 5)]
+    {
+        let (x, weights, grad) = (numbers(1, size(shape)), numbers(2, heads * taps), numbers(3, size(shape)));
+        let exact = |x: &[f64], weights: &[f64]| -> Vec<f64> {
+            let mut out = vec![0.0; x.len()];
+            for (at, out) in out.iter_mut().enumerate() {
+                let (unit, t, f) = (at / width / length, at / width % length, at % width);
+                for s in 0..taps {
+                    if let Some(other) = (t + s).checked_sub(taps / 2).filter(|&other| other < length) {
+                        *out += weights[unit % heads * taps + s] * x[(unit * length + other) * width + f];
+                    }
+                }
+            }
+            out
+        };
+        let mut out = vec![9.0; x.len()];
+        rows::filter(&view(&x, shape), &weights, &mut out).unwrap();
+        assert!(difference(&out, &exact(&wide(&x), &wide(&weights))) < 2e-6, "{batch} {shape:?}");
+        let gradients = rows::filter_backward(&view(&x, shape), &weights, &view(&grad, shape)).unwrap();
+        let direction = wide(&numbers(4, x.len()));
+        let expected = dot(&exact(&direction, &wide(&weights)), &wide(&grad));
+        let along = dot(&wide(&gradients.x), &direction);
+        assert!((along - expected).abs() < 1e-5 * expected.abs().max(1.0), "{along} is not {expected}");
+        let direction = wide(&numbers(5, weights.len()));
+        let expected = dot(&exact(&wide(&x), &direction), &wide(&grad));
+        let along = dot(&wide(&gradients.weights), &direction);
+        assert!((along - expected).abs() < 1e-5 * expected.abs().max(1.0), "{along} is not {expected}");
+    }
+    assert!(rows::filter(&view(&[0.0; 4], [1, 2, 2, 1]), &[1.0; 4], &mut [0.0; 4]).is_err(), "no middle");
+}

@@ -59,8 +59,10 @@ pub fn accuracies(runs: &[(&str, Vec<Metric>)]) -> String {
     // Names stand at the ends of their lines, pushed apart where those are close, and not out of the picture.
     let mut names: Vec<(f64, f64, usize)> = Vec::new();
     for (which, (_, line)) in lines.iter().enumerate() {
-        let hue = HUES[which % HUES.len()];
-        let _ = writeln!(out, r#"<polyline class="run" stroke="{hue}" points="{}"/>"#, frame.path(line));
+        // Lines that lie on each other show as bands.
+        let (hue, width) = (HUES[which % HUES.len()], 2 * (lines.len() - which));
+        let path = frame.path(line);
+        let _ = writeln!(out, r#"<polyline class="run" stroke="{hue}" stroke-width="{width}" points="{path}"/>"#);
         names.extend(line.last().map(|&(step, share)| (frame.y(share), frame.x(step), which)));
     }
     names.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -104,7 +106,7 @@ impl Frame {
 svg {{ font: 13px system-ui, sans-serif; background: #fff; color: #1c2430; }}
 text {{ fill: currentColor; }}
 .grid {{ stroke: currentColor; stroke-opacity: .15; }}
-.run {{ fill: none; stroke-width: 2; }}
+.run {{ fill: none; }}
 .train {{ stroke: #3a6ea5; fill: none; stroke-width: 1.5; }}
 .dev {{ stroke: #c2570c; fill: none; stroke-width: 2; }}
 .dev-dot {{ fill: #c2570c; }}

@@ -19,12 +19,16 @@ const LARGEST_JSON: u64 = 64 << 20;
 
 /// Architecture, and weights as f16.
 pub(crate) fn write<M: Module>(folder: &Path, model: &M, architecture: &impl Serialize) -> Result<()> {
+    write_weights(folder, model, Precision::F16)?;
+    write_json(&folder.join(CONFIG), architecture)
+}
+
+pub(crate) fn write_weights<M: Module>(folder: &Path, model: &M, precision: Precision) -> Result<()> {
     let metadata = [("format".to_owned(), "regard".to_owned())].into();
     let path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(model, Precision::F16, metadata)
+    let bytes = weights::to_bytes(model, precision, metadata)
         .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-    write_atomically(&path, &bytes)?;
-    write_json(&folder.join(CONFIG), architecture)
+    Ok(write_atomically(&path, &bytes)?)
 }
 
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {

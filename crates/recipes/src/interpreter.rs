@@ -2,6 +2,8 @@
 //!
 //! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `tokenizer.json`.
 
+mod states;
+
 use std::path::Path;
 
 use crate::data::tokenizer::{EOS, Tokenizer};

@@ -122,6 +122,19 @@ impl Writer {
     }
 }
 
+impl LanguageModel {
+    /// How many numbers the weights have at least.
+    pub(crate) fn numbers(&self) -> usize {
+        let LanguageModel::Gpt(config) = self;
+        let width = config.width;
+        let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
+        let layer =
+            width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
+        // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
+        tables.saturating_add(config.layers.saturating_mul(layer.saturating_add(300)))
+    }
+}
+
 /// A file of llama2.c and the tokenizer beside it.
 fn llama(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
     let model = llama2c::load(path)?;
@@ -158,19 +171,6 @@ fn character_model(folder: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
     folder::holds(bytes.len(), architecture.numbers()).map_err(content)?;
     let model = weights::from_bytes(config.init(&Device::default())?, &bytes, &path)?;
     Ok((Box::new(model), Vocabulary::Characters(characters)))
-}
-
-impl LanguageModel {
-    /// How many numbers the weights have at least.
-    pub(crate) fn numbers(&self) -> usize {
-        let LanguageModel::Gpt(config) = self;
-        let width = config.width;
-        let tables = width.saturating_mul(config.vocabulary.saturating_add(config.context));
-        let layer =
-            width.saturating_mul(width.saturating_mul(4).saturating_add(config.inner_width().saturating_mul(2)));
-        // However narrow, a layer has a dozen tensors that the file's header names in 50 bytes each or more.
-        tables.saturating_add(config.layers.saturating_mul(layer.saturating_add(300)))
-    }
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.

@@ -60,7 +60,7 @@ fn work(name: &str, length: usize, device: &Device) -> std::result::Result<Work,
             // One vector as query and key, as in the package.
             let lsh = LshConfig::new().init()?;
             let (vectors, values) = (leaf(), leaf());
-            let rotations = lsh.rotations(WIDTH, length, &device.clone().inner());
+            let rotations = lsh.rotations(WIDTH, length, &device.clone().inner())?;
             return Ok(Box::new(move || lsh.shared(vectors.clone(), values.clone(), rotations.clone())));
         }
         "longformer" => {

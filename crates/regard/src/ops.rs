@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use regard_kernel::{Attention, LinearAttention};
+use regard_kernel::{Attention, FeatureAttention, HashedAttention, LinearAttention, LocalAttention};
 
 use crate::adapter::{self, Labels};
 use crate::error::{Error, Result};
@@ -59,16 +59,81 @@ fn run(
     Ok(Attended { context, lse })
 }
 
-/// [`attend`] by a softmax, with each row's log-sum-exp as one more feature of the context, behind the others. Here it does
-/// carry a gradient, so that parts of a row can be merged by it.
-pub(crate) fn attend_packed(
+/// Attention by positive features, forward and backward, in time linear in the length; see [`regard_kernel::features`].
+/// queries `[batch, head, query, feature]`, keys `[batch, head, key, feature]`, values `[batch, head, key, value feature]`.
+///
+/// # Errors
+/// When the shapes do not fit each other or the features.
+pub fn attend_features(
     queries: Tensor<4>,
     keys: Tensor<4>,
     values: Tensor<4>,
-    attention: &Attention,
+    attention: &FeatureAttention,
 ) -> Result<Tensor<4>> {
+    crate::mechanism::fits(&queries, &keys, &values)?;
     attention.fits(queries.dims(), keys.dims(), values.dims())?;
-    Ok(adapter::attend_packed(queries, keys, values, Arc::new(attention.clone())))
+    Ok(adapter::attend_features(queries, keys, values, Arc::new(attention.clone())))
+}
+
+/// Attention of sorted positions; see [`regard_kernel::hashed`]. Shapes are those that were sorted; there are no keys where
+/// one vector is both query and key.
+pub(crate) fn attend_hashed(
+    queries: Tensor<4>,
+    keys: Option<Tensor<4>>,
+    values: Tensor<4>,
+    attention: HashedAttention,
+) -> Tensor<4> {
+    let keys = keys.unwrap_or_else(|| Tensor::zeros([0; 4], &constants(&queries.device())));
+    adapter::attend_hashed(queries, keys, values, Arc::new(attention))
+}
+
+/// Attention to the keys around `positions [batch, head, query, 1]`, counted in keys from 0, which have a gradient; see
+/// [`regard_kernel::local`]. Other shapes as [`attend_features`] has them.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn attend_local(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    positions: Tensor<4>,
+    attention: LocalAttention,
+) -> Result<Tensor<4>> {
+    crate::mechanism::fits(&queries, &keys, &values)?;
+    let [batch, heads, length, _] = queries.dims();
+    if positions.dims() != [batch, heads, length, 1] {
+        let expected = format!("{:?}, one a query", [batch, heads, length, 1]);
+        return Err(Error::shape("positions", &positions.dims(), expected));
+    }
+    Ok(adapter::attend_local(queries, keys, values, positions, attention))
+}
+
+/// `left · right` for each batch and head, with the kernel's product, forward and backward: left
+/// `[batch or 1, head or 1, i, k]`, right `[batch or 1, head or 1, k, j]`. Neither is copied, whatever its strides.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn product(left: Tensor<4>, right: Tensor<4>) -> Result<Tensor<4>> {
+    let ([batch, heads, _, depth], [other, others, height, _]) = (left.dims(), right.dims());
+    let both = |a: usize, b: usize| a == b || a == 1 || b == 1;
+    if depth != height || !both(batch, other) || !both(heads, others) {
+        let expected = format!("[{batch} or 1, {heads} or 1, {depth}, column]");
+        return Err(Error::shape("right", &right.dims(), expected));
+    }
+    Ok(adapter::product(left, right))
+}
+
+/// Each position's row becomes a sum of those around it, with the weights of its head: `y_t = Σ_s w_s · x_{t + s − n/2}`, x
+/// `[batch, head, position, feature]`, weights `[head, n]`, n odd. What is past the ends is 0.
+///
+/// # Errors
+/// When there is not a filter for each head, or it has no middle.
+pub fn filter(x: Tensor<4>, weights: Tensor<2>) -> Result<Tensor<4>> {
+    let ([heads, taps], [_, given, _, _]) = (weights.dims(), x.dims());
+    if heads != given || taps.is_multiple_of(2) {
+        return Err(Error::shape("weights", &weights.dims(), format!("[{given}, an odd number]")));
+    }
+    Ok(adapter::filter(x, weights))
 }
 
 /// Causal linear attention, forward and backward, in one pass over the positions: a memory that each position writes to and

@@ -11,7 +11,7 @@ use regard::hard::HardLocalConfig;
 use regard::linear::{Linear, LinformerConfig, NystromConfig, PerformerConfig};
 use regard::mechanism::{Mechanism, distribution};
 use regard::sparse::{Axial, AxialAttentionConfig, HybridConfig, LongformerConfig, LshConfig};
-use regard::{Attention, Causal, Mode, Window, ops};
+use regard::{Attention, Causal, LocalAttention, Mode, Window, ops};
 
 /// A case of the oracle, on a device that tracks gradients.
 struct Case {
@@ -258,11 +258,24 @@ fn hybrid_finds_the_block_that_answers() {
 fn on_a_grid_of_one_row_axial_is_exact() {
     let device = Device::default();
     let [q, k, v] = [1, 2, 3].map(|seed| random::<4>(seed, [2, 2, 10, 4], &device));
-    let expected = ops::attend(q.clone(), k.clone(), v.clone(), &Attention::default()).unwrap().context;
+    let exact = |attention: &Attention| ops::attend(q.clone(), k.clone(), v.clone(), attention).unwrap().context;
+    let (all, past) = (exact(&Attention::default()), exact(&Attention::default().mask(Causal::default())));
     for (rows, columns) in [(1, 10), (10, 1)] {
-        let given = Axial::new(rows, columns).unwrap().mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
-        close("context", &given, &expected, 1e-6);
+        for (axial, expected) in [(Axial::new(rows, columns), &all), (Axial::causal(rows, columns), &past)] {
+            let given = axial.unwrap().mix(q.clone(), k.clone(), v.clone(), Mode::Evaluate).unwrap();
+            close("context", &given, expected, 1e-6);
+        }
     }
+}
+
+#[test]
+fn causal_axial_hears_of_everything_before() {
+    let device = Device::default();
+    let [q, k] = [1, 2].map(|seed| random::<4>(seed, [2, 2, 12, 4], &device));
+    let weights = distribution(&Axial::causal(3, 4).unwrap(), q, k).unwrap();
+    close("sums of rows", &weights.clone().sum_dim(3), &Tensor::ones([2, 2, 12, 1], &device), 1e-6);
+    let seen = weights.greater_elem(0.0).float();
+    close("who is seen", &seen, &Tensor::<2>::ones([12, 12], &device).tril(0).expand([2, 2, 12, 12]), 0.0);
 }
 
 #[test]
@@ -316,20 +329,35 @@ fn the_causal_form_of_local_attention_is_monotonic() {
 #[test]
 fn whatever_is_causal_sees_nothing_later() {
     let device = Device::default();
-    let [q, k] = [1, 2].map(|seed| random::<4>(seed, [1, 2, 64, 8], &device));
+    const LENGTH: usize = 1024;
+    const EARLY: usize = 500;
+    let [q, k] = [1, 2].map(|seed| random::<4>(seed, [1, 2, LENGTH, 8], &device));
+    let [other_q, other_k] = [(&q, 3), (&k, 4)].map(|(x, seed)| {
+        let later = random::<4>(seed, [1, 2, LENGTH - EARLY, 8], &device);
+        Tensor::cat(vec![x.clone().narrow(2, 0, EARLY), later], 2)
+    });
     let mut causal = 0;
     for entry in mechanisms() {
-        match (entry.build)(&setting(64, true)) {
+        match (entry.build)(&setting(LENGTH, true)) {
             Ok(mechanism) => {
                 let weights = distribution(&*mechanism, q.clone(), k.clone()).unwrap();
-                let later: Tensor<4> = weights * Tensor::<2>::ones([64, 64], &device).triu(1).unsqueeze();
+                let later: Tensor<4> = weights * Tensor::<2>::ones([LENGTH, LENGTH], &device).triu(1).unsqueeze();
                 assert_eq!(later.abs().max().into_scalar::<f32>(), 0.0, "{}", entry.name);
+                // Nor does anything later change what was found before.
+                let out = |q: &Tensor<4>, k: &Tensor<4>| {
+                    mechanism.mix(q.clone(), k.clone(), k.clone(), Mode::Evaluate).unwrap().narrow(2, 0, EARLY)
+                };
+                // Reformer cuts its chunks where all positions fall, the later ones, too.
+                if entry.name != "Lsh" {
+                    let tolerance = if entry.name == "Performer" { 2e-2 } else { 1e-6 };
+                    close(entry.name, &out(&q, &k), &out(&other_q, &other_k), tolerance);
+                }
                 causal += 1;
             }
             Err(error) => assert!(error.to_string().starts_with("causal is true, expected false"), "{error}"),
         }
     }
-    assert!(causal >= 13, "{causal} causal forms");
+    assert!(causal >= 14, "{causal} causal forms");
 }
 
 #[test]
@@ -395,4 +423,12 @@ fn what_cannot_be_built_or_mixed_is_refused() {
 
     let linear = Linear::new().mix(x(5), x(4), x(5), Mode::Evaluate);
     says(linear, "keys has shape [1, 2, 4, 8], expected [1, 2, 5, 8], as the queries and values have");
+
+    let refused = ops::product(x(5), x(4));
+    says(refused, "right has shape [1, 2, 4, 8], expected [1 or 1, 2 or 1, 8, column]");
+    let weights = |taps| random::<2>(1, [2, taps], &device);
+    says(ops::filter(x(5), weights(4)), "weights has shape [2, 4], expected [2, an odd number]");
+    let local = LocalAttention::new(2).unwrap();
+    let refused = ops::attend_local(x(5), x(5), x(5), random(1, [1, 2, 4, 1], &device), local);
+    says(refused, "positions has shape [1, 2, 4, 1], expected [1, 2, 5, 1], one a query");
 }

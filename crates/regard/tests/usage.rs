@@ -33,7 +33,7 @@ fn input() -> Tensor<3> {
 #[test]
 fn what_the_book_prints_runs() {
     let heads_run: Vec<(&str, fn([Tensor<4>; 3]) -> Outcome)> =
-        [nouns::ALL, mechanisms::ALL, positions::ALL, probes::ALL].concat();
+        [nouns::ALL, mechanisms::ALL, caches::ALL, positions::ALL, probes::ALL].concat();
     for (name, run) in heads_run {
         run(heads()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

@@ -41,8 +41,37 @@ fn a_window_over_everything_is_exact_attention_and_json_says_so() {
 #[test]
 fn what_it_cannot_compare_it_says() {
     compare(&["--length", "16", "perfomer"]).fails(&["perfomer", "did you mean Performer"]);
-    ran(&["compare", "--trace", "nothing.trace"]).fails(&["nothing.trace", "No such file"]);
+    ran(&["compare", "--input", "nothing.trace"]).fails(&["nothing.trace", "No such file"]);
     for length in ["0", "64..32", "many", "2000000"] {
         compare(&["--length", length]).misused("expected a number, or FIRST..LAST");
     }
+}
+
+#[test]
+fn a_trained_model_is_an_input_too() {
+    let told =
+        ran(&["compare", "--input", "translator", "--length", "32", "--rounds", "1", "window", "topk"]).succeeds();
+    assert!(told.contains("queries and keys of encoder.self, layer 3 (the shipped translator"), "{told}");
+    assert!(told.contains("32 positions") && told.contains("\n  TopK "), "{told}");
+    // A window of 128 sees all of 32 positions.
+    let window = told.lines().find(|line| line.starts_with("  Window")).unwrap();
+    assert!(window.ends_with(" 0.0%"), "{window}");
+    let few = ["compare", "--input", "translator", "--length", "65536", "window"];
+    ran(&few).fails(&["length 65536 is more than the", "positions of the input"]);
+    ran(&["compare", "--input", "translator", "--heads", "2"]).fails(&["--heads", "random"]);
+    ran(&["compare", "--input", "translator", "--site", "decoder.self"]).fails(&["\"decoder.self\"", "encoder.self"]);
+    ran(&["compare", "--site", "encoder.self"]).fails(&["--site"]);
+}
+
+#[test]
+fn a_trace_of_weights_has_no_queries_to_compare_on_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("a.trace").display().to_string();
+    ran(&["translate", "--quiet", "The black cat sleeps.", "--trace", &trace]).succeeds();
+    ran(&["compare", "--input", &trace]).fails(&[
+        "a.trace",
+        "as queries and keys",
+        "--input translator",
+        "decoder.cross",
+    ]);
 }

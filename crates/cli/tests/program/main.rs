@@ -1,5 +1,6 @@
 //! The program as its user meets it: arguments and files in; text, pictures, one clear message and an exit code out.
 
+mod book;
 mod catalogue;
 mod compare;
 mod damaged_models;

@@ -19,7 +19,7 @@ const PANEL: usize = 64;
 const DEPTH: usize = 96;
 /// Rows that are packed at a time, which bounds working memory.
 const PACKED: usize = 8 * DEPTH;
-/// Rows of the result that one task works on: what they need stays in the second cache.
+/// Most rows of the result that one task works on: what they need stays in the second cache.
 const BLOCK: usize = 192;
 /// With fewer rows than this, packing costs more than it saves.
 const FEW: usize = 24;
@@ -101,7 +101,7 @@ fn check(rows: &[f32], weight: &[f32], [width, features]: [usize; 2]) -> Result<
 
 /// The right-hand side of a product.
 #[derive(Clone, Copy)]
-enum Right<'a> {
+pub(super) enum Right<'a> {
     Straight(Matrix<'a>),
     /// The other way round than it is to be used.
     Transposed(Matrix<'a>),
@@ -130,7 +130,7 @@ fn part(matrix: Matrix<'_>, rows: Range<usize>, columns: Range<usize>) -> Matrix
 }
 
 /// `out += left · right`, contiguous. Each element is summed in an order that only the sizes decide.
-fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
+pub(super) fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
     let columns = right.columns();
     let whole = pad(columns) == columns;
     match right {
@@ -159,6 +159,8 @@ fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
 fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32], columns: usize) {
     let stride = pad(columns);
     let work = left.rows as f64 * left.columns as f64 * columns as f64;
+    // Tasks of one size, of whole tiles of the micro-kernel.
+    let tall = left.rows.div_ceil(left.rows.div_ceil(BLOCK).max(1)).next_multiple_of(24);
     scratch::with([PACKED.min(left.columns) * stride], |[packed]| {
         for depth in blocks(0..left.columns, PACKED) {
             // `[slice of DEPTH rows][panel][row][column]`
@@ -171,7 +173,7 @@ fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32], columns: usiz
                 }
             }
             let packed = &packed[..depth.len() * stride];
-            let tasks = out.chunks_mut(BLOCK * stride).zip(blocks(0..left.rows, BLOCK)).collect();
+            let tasks = out.chunks_mut(tall * stride).zip(blocks(0..left.rows, tall)).collect();
             run(work, tasks, |(out, block): (&mut [f32], Range<usize>)| {
                 let mut rest = packed;
                 for rows in blocks(depth.clone(), DEPTH) {

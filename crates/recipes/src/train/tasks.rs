@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor};
 use regard::Mode;
-use regard_explain::write_atomically;
 use regard_models::weights::{self, Precision};
 use regard_models::{Decoding, Result as ModelResult};
 use serde::{Deserialize, Serialize};
@@ -49,10 +48,15 @@ pub struct TaskTraining {
 impl TaskTraining {
     /// What solves the task this way.
     pub fn of(way: Way) -> Self {
-        let usual = TaskTraining { rate: 5e-3, steps: 1000, rows: 64, validate_every: 50, shards: 2, seed: 1 };
+        let usual = TaskTraining { rate: 5e-3, steps: 500, rows: 64, validate_every: 50, shards: 2, seed: 1 };
         match way {
-            Way::Ntm => TaskTraining { steps: 600, rows: 32, ..usual },
-            Way::Bahdanau | Way::Luong => TaskTraining { steps: 500, ..usual },
+            Way::Ntm => TaskTraining { rows: 32, ..usual },
+            Way::Mega => TaskTraining { steps: 1000, ..usual },
+            Way::Location | Way::Content => TaskTraining { rate: 0.02, steps: 400, ..usual },
+            Way::Ema | Way::Unsmoothed => TaskTraining { rate: 0.05, steps: 200, ..usual },
+            Way::Soft | Way::Sampled | Way::Gumbel | Way::Hard => {
+                TaskTraining { steps: 300, validate_every: 10, ..usual }
+            }
             _ => usual,
         }
     }
@@ -228,10 +232,6 @@ impl<M: Learner> Recipe<M> for Examples<'_> {
     }
 
     fn write(&self, folder: &Path, model: &M) -> Result<()> {
-        let path = folder.join(folder::WEIGHTS);
-        let metadata = [("format".to_owned(), "regard".to_owned())].into();
-        let bytes = weights::to_bytes(model, Precision::F32, metadata)
-            .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
-        Ok(write_atomically(&path, &bytes)?)
+        folder::write_weights(folder, model, Precision::F32)
     }
 }

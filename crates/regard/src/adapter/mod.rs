@@ -7,11 +7,15 @@
 
 mod attention;
 mod dropout;
+mod features;
+mod filter;
+mod hashed;
 mod layer_norm;
 mod linear;
 mod linear_attention;
 mod linear_cross_entropy;
-mod packed;
+mod local;
+mod product;
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -30,11 +34,15 @@ use regard_kernel::View;
 
 pub(crate) use attention::attend;
 pub(crate) use dropout::dropout;
+pub(crate) use features::attend_features;
+pub(crate) use filter::filter;
+pub(crate) use hashed::attend_hashed;
 pub(crate) use layer_norm::layer_norm;
 pub(crate) use linear::linear;
 pub(crate) use linear_attention::linear_attention;
 pub(crate) use linear_cross_entropy::{Labels, linear_cross_entropy};
-pub(crate) use packed::attend_packed;
+pub(crate) use local::attend_local;
+pub(crate) use product::product;
 
 /// What an operation on `N` tensors keeps for its backward.
 trait Saved<B: Backend, const N: usize>: Clone + Debug + Send + 'static {

@@ -69,23 +69,6 @@ impl Cache {
         Cache { keys: Store::new(keys), values: Store::new(values) }
     }
 
-    /// `cache` with the keys and values of `input` appended; a new one if there is none.
-    pub(super) fn extend<'a>(
-        cache: &'a mut Option<Cache>,
-        input: &Tensor<3>,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-    ) -> Result<&'a Cache> {
-        match cache {
-            Some(cache) => {
-                cache.keys.check_batch(input)?;
-                cache.append(keys, values);
-                Ok(cache)
-            }
-            empty => Ok(empty.insert(Cache::new(keys, values))),
-        }
-    }
-
     /// Positions held.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -117,8 +100,8 @@ impl Cache {
 
     /// Batch, heads and width of keys and of values.
     pub(crate) fn sizes(&self) -> [[usize; 3]; 2] {
-        [self.keys(), self.values()].map(|held| {
-            let [batch, heads, _, width] = held.dims();
+        [&self.keys, &self.values].map(|store| {
+            let [batch, heads, _, width] = store.rows.dims();
             [batch, heads, width]
         })
     }

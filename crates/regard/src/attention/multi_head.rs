@@ -76,13 +76,13 @@ pub struct MultiHeadAttentionConfig {
     /// Probability that a weight is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f32,
-    /// What turns queries and keys by their positions, in self attention; as wide as a head. Nothing unless given.
-    pub rotary: Option<RotaryConfig>,
     /// How each head's queries and keys are normalised; not at all unless given.
     pub query_key_norm: Option<QueryKeyNorm>,
     /// Whether a sigmoid of the input gates what the heads found.
     #[config(default = false)]
     pub gate: bool,
+    /// What turns queries and keys by their positions, in self attention; as wide as a head. Nothing unless given.
+    pub rotary: Option<RotaryConfig>,
 }
 
 /// Multi-head attention, self or cross.
@@ -188,7 +188,7 @@ impl MultiHeadAttention {
         match &self.rotary {
             Some(rotary) => {
                 let queries = rotary.forward(self.queries(input.clone()), 0)?;
-                self.mix(input, queries, rotary.forward(keys, 0)?, values, attention, mode)
+                self.mix(input, [queries, rotary.forward(keys, 0)?, values], attention, mode)
             }
             None => self.attend(input, keys, values, attention, mode),
         }
@@ -205,7 +205,20 @@ impl MultiHeadAttention {
         let (keys, values) = self.project(input.clone());
         let queries = self.queries(input.clone());
         let context = cache.attend(Next { queries, keys, values, rotary: self.rotary.as_ref(), attention })?;
-        Ok(self.finish(context, input))
+        Ok(self.output.forward(self.gated(join(context), input)))
+    }
+
+    fn queries(&self, input: Tensor<3>) -> Tensor<4> {
+        let queries = split(self.query.forward(input), self.heads);
+        self.query_norm.iter().fold(queries, |queries, norm| norm.forward(queries))
+    }
+
+    /// What the heads found, as far as the gate lets it through.
+    fn gated(&self, context: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
+        match &self.gate {
+            Some(gate) => context * sigmoid(gate.forward(input)),
+            None => context,
+        }
     }
 
     /// Keys and values of `memory`, `[batch, key head, key, head width]`, to be attended to more than once. No position turns
@@ -232,42 +245,27 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.query)?;
-        let [_, _, width] = input.dims();
+        let width = input.dims()[2];
         if values.dims()[3] * self.heads != width {
             let expected = format!("a last axis of {}", width / self.heads);
             return Err(Error::shape("values", &values.dims(), expected));
         }
         let queries = self.queries(input.clone());
-        self.mix(input, queries, keys, values, attention, mode)
+        self.mix(input, [queries, keys, values], attention, mode)
     }
 
-    /// Queries of `input`, `[batch, head, position, head width]`. No position turns them.
-    fn queries(&self, input: Tensor<3>) -> Tensor<4> {
-        let queries = split(self.query.forward(input), self.heads);
-        self.query_norm.iter().fold(queries, |queries, norm| norm.forward(queries))
-    }
-
-    /// What is made of `input`'s queries.
     fn mix(
         &self,
         input: Tensor<3>,
-        queries: Tensor<4>,
-        keys: Tensor<4>,
-        values: Tensor<4>,
+        [queries, keys, values]: [Tensor<4>; 3],
         attention: &Attention,
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         let dropping = dropping(attention, self.dropout, mode)?;
         let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping)?;
+        let context = self.gated(join(attended.context), input);
         let look = Look { queries, keys, lse: attended.lse, attention: attention.clone() };
-        Ok(MultiHeadOutput { output: self.finish(attended.context, input), look })
-    }
-
-    /// What the heads found, gated by `input` if there is a gate, and mapped.
-    fn finish(&self, context: Tensor<4>, input: Tensor<3>) -> Tensor<3> {
-        let context = join(context);
-        let context = self.gate.iter().fold(context, |context, gate| context * sigmoid(gate.forward(input.clone())));
-        self.output.forward(context)
+        Ok(MultiHeadOutput { output: self.output.forward(context), look })
     }
 }
 

@@ -17,7 +17,8 @@ use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
 use super::multi_head::{check_dropout, dropping};
-use super::{Cache, Look, MultiHeadOutput, check_width};
+use super::{Look, MultiHeadOutput, check_width};
+use crate::cache::{Next, Policy};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::noise::Mode;
@@ -115,51 +116,53 @@ impl TalkingHeads {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("memory", &memory, &self.key)?;
-        self.attend(input, self.key.forward(memory.clone()).unsqueeze_dim(1), self.values(memory), attention, mode)
+        check_width("input", &input, &self.query)?;
+        let attention = attention.clone().scaled_as(self.head_width())?;
+        let ((keys, values), queries) = (self.project(memory), self.queries(input));
+        let dropping = dropping(&attention, self.dropout, mode)?;
+        let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping)?;
+        let look = Look { queries, keys, lse: attended.lse, attention };
+        Ok(MultiHeadOutput { output: self.finish(attended.context), look })
     }
 
-    /// The next positions of a sequence look at it and at all before them, which `cache` holds.
+    /// The next positions of a sequence look at themselves and at what `cache` holds of those before: the output,
+    /// `[batch, position, width]`.
     ///
     /// # Errors
     /// As [`Self::forward`], and when the cache holds another batch.
-    pub fn decode(
-        &self,
-        input: Tensor<3>,
-        cache: &mut Option<Cache>,
-        attention: &Attention,
-    ) -> Result<MultiHeadOutput> {
+    pub fn decode(&self, input: Tensor<3>, cache: &mut dyn Policy, attention: &Attention) -> Result<Tensor<3>> {
         check_width("input", &input, &self.key)?;
-        let keys = self.key.forward(input.clone()).unsqueeze_dim(1);
-        let cache = Cache::extend(cache, &input, keys, self.values(input.clone()))?;
-        self.attend(input, cache.keys(), cache.values(), attention, Mode::Evaluate)
-    }
-
-    /// The values of all heads side by side, `[batch, 1, key, heads · head width]`.
-    fn values(&self, memory: Tensor<3>) -> Tensor<4> {
-        self.value.forward(memory).unsqueeze_dim(1)
-    }
-
-    /// Keys and values are of one head, which all softmaxes share.
-    fn attend(
-        &self,
-        input: Tensor<3>,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-        attention: &Attention,
-        mode: Mode,
-    ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.query)?;
-        let ([batch, length, width], [heads, _]) = (input.dims(), self.scores.dims());
-        let head_width = width / heads;
-        let attention = attention.clone().scaled_as(head_width)?;
-        let queries = self.query.forward(input).reshape([batch, 1, length, heads, head_width]);
+        let attention = &attention.clone().scaled_as(self.head_width())?;
+        let ((keys, values), queries) = (self.project(input.clone()), self.queries(input));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention })?;
+        Ok(self.finish(context))
+    }
+
+    fn head_width(&self) -> usize {
+        self.query.weight.dims()[1] / self.scores.dims()[0]
+    }
+
+    /// The keys of all heads side by side, `[batch, 1, key, heads · head width]`, and the values: one head, which all
+    /// softmaxes share.
+    fn project(&self, memory: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
+        (self.key.forward(memory.clone()).unsqueeze_dim(1), self.value.forward(memory).unsqueeze_dim(1))
+    }
+
+    /// For each softmax the queries of all heads, weighed by how much it hears of them:
+    /// `[batch, head, query, heads · head width]`.
+    fn queries(&self, input: Tensor<3>) -> Tensor<4> {
+        let ([batch, length, _], [heads, _]) = (input.dims(), self.scores.dims());
+        let queries = self.query.forward(input).reshape([batch, 1, length, heads, self.head_width()]);
         let heard = self.scores.val().transpose().reshape([1, heads, 1, heads, 1]);
-        let queries = (queries * heard).reshape([batch, heads, length, width]);
-        let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping(&attention, self.dropout, mode)?)?;
-        let found = attended.context.reshape([batch, heads, length, heads, head_width]);
+        (queries * heard).reshape([batch, heads, length, heads * self.head_width()])
+    }
+
+    /// Mixes what the softmaxes found in the values of all heads, and maps it.
+    fn finish(&self, context: Tensor<4>) -> Tensor<3> {
+        let [batch, heads, length, width] = context.dims();
+        let found = context.reshape([batch, heads, length, heads, self.head_width()]);
         let heard = self.weights.val().reshape([1, heads, 1, heads, 1]);
-        let context = (found * heard).sum_dim(1).reshape([batch, length, width]);
-        let look = Look { queries, keys, lse: attended.lse, attention };
-        Ok(MultiHeadOutput { output: self.output.forward(context), look })
+        self.output.forward((found * heard).sum_dim(1).reshape([batch, length, width]))
     }
 }

@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 use regard_kernel::mask::BigBird;
 use regard_kernel::{
-    Attention, Causal, Cosine, Dilated, Distance, Entmax15, Global, Hard, Sampled, Sigmoid, Sparsemax, TopK, Window,
+    Attention, Causal, Cosine, Dilated, Distance, Entmax, Entmax15, Global, Gumbel, Hard, Sampled, Sigmoid, Sparsemax,
+    TopK, Window,
 };
 
 use super::{Card, nouns};
@@ -85,6 +86,14 @@ pub fn mechanisms() -> Vec<Entry> {
             name: "Sigmoid",
             build: |setting| noun("Sigmoid", setting, |plain| Ok(plain.normalizer(Sigmoid::default()))),
         },
+        Entry {
+            name: "Entmax",
+            build: |setting| noun("Entmax", setting, |plain| Ok(plain.normalizer(Entmax::new(1.25)?))),
+        },
+        Entry {
+            name: "Gumbel",
+            build: |setting| noun("Gumbel", setting, |plain| Ok(plain.normalizer(Gumbel::new(1.0, setting.seed)?))),
+        },
         Entry { name: "Hard", build: |setting| noun("Hard", setting, |plain| Ok(plain.normalizer(Hard))) },
         Entry {
             name: "Sampled",
@@ -134,9 +143,9 @@ pub fn mechanisms() -> Vec<Entry> {
         Entry {
             name: "Axial",
             build: |setting| {
-                symmetric(setting)?;
                 let rows = divisor(setting.length, setting.length.isqrt());
-                Ok(Box::new(Axial::new(rows, setting.length / rows.max(1))?))
+                let build = if setting.causal { Axial::causal } else { Axial::new };
+                Ok(Box::new(build(rows, setting.length / rows.max(1))?))
             },
         },
         Entry {

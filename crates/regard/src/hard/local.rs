@@ -3,17 +3,18 @@
 //! `p_i = S · σ(vᵀ tanh(W q_i))`, `a_ij = softmax_j(q_i · k_j / √d) · exp(−(j − p_i)² / 2σ²)` for `|j − p_i| ≤ D`, `σ = D/2`.
 //! Luong, Pham & Manning, "Effective Approaches to Attention-based Neural Machine Translation", EMNLP 2015, arXiv:1508.04025.
 //!
-//! The paper's other form, local-m, has `p_i = i` and no bell curve: that is the mask [`Window`](regard_kernel::Window), fused, and
+//! The paper's other form, local-m, has `p_i = i` and no bell curve: that is the mask [`Window`](regard_kernel::Window), and
 //! the one that can be causal, since a predicted position may lie ahead.
 //!
-//! Time and memory O(L·D·d), whatever S is: the windows are copied. Composed of tensor operations, not fused.
+//! Time O(L·D·d), whatever S is, memory O(L·d); the windows are fused ([`ops::attend_local`]), the prediction is a layer.
 //! Reach for it where the place can be told from the query, as in translation between languages of like word order, or in
 //! reading aloud. W and v learn through the bell curve alone, so they have to start near where they should be.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor};
+use regard_kernel::LocalAttention;
 
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ pub(crate) const CARD: Card = Card {
     sentence: "Each query predicts a position and looks at a window around it, less at its edges.",
     equation: "a_ij = softmax_j(q_i · k_j / √d) · exp(-(j - p_i)² / 2σ²), |j - p_i| ≤ D; p_i = S · σ(vᵀ tanh(W q_i)); causal (local-m): a_ij = softmax_j(q_i · k_j / √d), i - D ≤ j ≤ i",
     paper: "Luong, Pham & Manning 2015 (local-p), arXiv:1508.04025",
-    cost: "time and memory O(L·D·d), for any number of keys; not fused",
+    cost: "time O(L·D·d), for any number of keys, memory O(L·d); fused",
     when: "Where the place can be told from the query, as in translation of like word order.",
 };
 
@@ -81,9 +82,8 @@ impl HardLocalConfig {
 impl HardLocal {
     /// Where each query looks, from 0 to the number of keys: `[batch, head, query, 1]`.
     pub fn positions(&self, queries: Tensor<4>, keys: usize) -> Tensor<4> {
-        let hidden = queries.matmul(self.project.val().unsqueeze()).tanh();
-        let width = self.vector.dims()[0];
-        sigmoid(hidden.matmul(self.vector.val().reshape([1, 1, width, 1]))) * keys as f64
+        let hidden = ops::linear(queries, self.project.val(), None).tanh();
+        sigmoid(ops::linear(hidden, self.vector.val().unsqueeze_dim(1), None)) * keys as f64
     }
 }
 
@@ -94,7 +94,7 @@ impl Mechanism for HardLocal {
 
     fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
-        let ([batch, heads, length, width], [_, _, count, value_width]) = (queries.dims(), values.dims());
+        let ([_, _, _, width], [_, _, count, _]) = (queries.dims(), values.dims());
         if width != self.vector.dims()[0] {
             return Err(Error::shape("queries", &queries.dims(), format!("a last axis of {}", self.vector.dims()[0])));
         }
@@ -102,37 +102,6 @@ impl Mechanism for HardLocal {
             return Err(Error::shape("keys", &keys.dims(), "at least 1 position"));
         }
         let positions = self.positions(queries.clone(), count);
-        // All whole numbers within reach are among these, whatever the fraction.
-        let slots = 2 * self.reach + 2;
-        let predicted = ops::numbers(positions.clone().detach())?;
-        let rows = predicted.len() * slots;
-        let (mut places, mut numbers, mut hidden) =
-            (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::with_capacity(rows));
-        for (row, &position) in predicted.iter().enumerate() {
-            let head = (row / length * count) as i64;
-            for slot in 0..slots as i64 {
-                let key = position.floor() as i64 - self.reach as i64 + slot;
-                let inside = (0..count as i64).contains(&key);
-                places.push(head + key.clamp(0, count as i64 - 1));
-                numbers.push(key as f32);
-                hidden.push(!inside || (key as f32 - position).abs() > self.reach as f32);
-            }
-        }
-        let device = ops::constants(&values.device());
-        let places = Tensor::<1, Int>::from_data(TensorData::from(&places[..]), &device);
-        let windows = [batch, heads, length, slots];
-        let numbers = Tensor::<4>::from_data(TensorData::new(numbers, windows), &device);
-        let hidden = Tensor::<4, Bool>::from_data(TensorData::new(hidden, windows), &device);
-        let take = |from: Tensor<4>, width: usize| -> Tensor<5> {
-            let rows = from.reshape([batch * heads * count, width]).select(0, places.clone());
-            rows.reshape([batch, heads, length, slots, width])
-        };
-        let queries: Tensor<5> = queries.unsqueeze_dim(3) * (width as f64).powf(-0.5);
-        let scores: Tensor<4> = (queries * take(keys, width)).sum_dim(4).squeeze_dim(4);
-        let weights = softmax(scores.mask_fill(hidden, f32::NEG_INFINITY), 3);
-        let deviation = self.reach as f64 / 2.0;
-        let bell = ((numbers - positions).square() * (-0.5 / (deviation * deviation))).exp();
-        let weights: Tensor<5> = (weights * bell).unsqueeze_dim(4);
-        Ok((weights * take(values, value_width)).sum_dim(3).squeeze_dim(3))
+        ops::attend_local(queries, keys, values, positions, LocalAttention::new(self.reach)?)
     }
 }

@@ -80,9 +80,9 @@ impl Mechanism for Linformer {
         }
         // A shorter input has the first of the projections' rows.
         let project = |weight: &Param<Tensor<2>>, rows: Tensor<4>| {
-            weight.val().narrow(0, 0, length).transpose().unsqueeze::<4>().matmul(rows)
+            ops::product(weight.val().narrow(0, 0, length).transpose().unsqueeze(), rows)
         };
-        let (keys, values) = (project(&self.key, keys), project(&self.value, values));
+        let (keys, values) = (project(&self.key, keys)?, project(&self.value, values)?);
         Ok(ops::attend(queries, keys, values, &Attention::default())?.context)
     }
 }

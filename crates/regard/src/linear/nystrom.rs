@@ -11,8 +11,6 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 use regard_kernel::Attention;
 
@@ -100,18 +98,18 @@ impl Nystrom {
 
     /// `A⁺` of each `[landmark, landmark]`, started at `Aᵀ/(‖A‖₁ ‖A‖∞)`. Each head has its own norms, so that it does not
     /// depend on the others or on the batch.
-    fn pseudo_inverse(&self, matrix: Tensor<4>) -> Tensor<4> {
+    fn pseudo_inverse(&self, matrix: Tensor<4>) -> Result<Tensor<4>> {
         let identity = Tensor::<2>::eye(self.landmarks, &ops::constants(&matrix.device())).unsqueeze::<4>();
         let norms = matrix.clone().sum_dim(3).max_dim(2) * matrix.clone().sum_dim(2).max_dim(3);
         let mut inverse = matrix.clone().swap_dims(2, 3) / norms;
         for _ in 0..self.iterations {
-            let product = matrix.clone().matmul(inverse.clone());
+            let product = ops::product(matrix.clone(), inverse.clone())?;
             let inner = identity.clone() * 7.0 - product.clone();
-            let inner = identity.clone() * 15.0 - product.clone().matmul(inner);
-            let inner = identity.clone() * 13.0 - product.matmul(inner);
-            inverse = inverse.matmul(inner) * 0.25;
+            let inner = identity.clone() * 15.0 - ops::product(product.clone(), inner)?;
+            let inner = identity.clone() * 13.0 - ops::product(product, inner)?;
+            inverse = ops::product(inverse, inner)? * 0.25;
         }
-        inverse
+        Ok(inverse)
     }
 }
 
@@ -126,9 +124,9 @@ impl Mechanism for Nystrom {
         let few_queries = self.landmarks("queries", queries.clone())?;
         let few_keys = self.landmarks("keys", keys.clone())?;
         let scale = (queries.dims()[3] as f64).powf(-0.5);
-        let among = softmax((few_queries.clone() * scale).matmul(few_keys.clone().swap_dims(2, 3)), 3);
+        let among = ops::product(few_queries.clone() * scale, few_keys.clone().swap_dims(2, 3))?;
         let found = ops::attend(few_queries, keys, values.clone(), &plain)?.context;
-        let found = self.pseudo_inverse(among).matmul(found);
+        let found = ops::product(self.pseudo_inverse(softmax(among, 3))?, found)?;
         let context = ops::attend(queries.clone(), few_keys, found, &plain)?.context;
         let Some(filter) = &self.residual else { return Ok(context) };
         let [heads, _, size, _] = filter.dims();
@@ -136,7 +134,6 @@ impl Mechanism for Nystrom {
             let expected = format!("{heads} heads and a position for each query, which the residual is added to");
             return Err(Error::shape("values", &values.dims(), expected));
         }
-        let options = ConvOptions::new([1, 1], [size / 2, 0], [1, 1], heads);
-        Ok(context + conv2d(values, filter.val(), None, options))
+        Ok(context + ops::filter(values, filter.val().reshape([heads, size]))?)
     }
 }

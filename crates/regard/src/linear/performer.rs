@@ -4,19 +4,23 @@
 //! orthogonal, which lowers the variance. All features are positive, so that no sum of them can come near zero.
 //! Choromanski et al., "Rethinking Attention with Performers", ICLR 2021, arXiv:2009.14794.
 //!
-//! Time O(L·m·d_v), memory O(L·m), for m features (d·ln d unless said).
+//! Time O(L·m·d_v), memory O(L·d + m·d_v), for m features (d·ln d unless said). Features are made where they are used and never
+//! held; fused: [`ops::attend_features`].
+//! Exponents of keys are taken relative to the greatest of all keys, and 1e-4 is added to each feature, as the authors do: in
+//! the causal form a much stronger key later on takes that share of the earlier ones' differences.
 //! Reach for it to make a trained softmax model linear, and train on a little. The error grows with the norms of queries
 //! and keys as an exponential does, so sharp attention needs far more features than d·ln d.
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use regard_kernel::{FeatureAttention, FeatureMap};
 
-use super::average;
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
-use crate::mechanism::{Mechanism, fits};
+use crate::mechanism::Mechanism;
 use crate::noise::{Mode, mix};
+use crate::ops;
 use crate::random::normals;
 
 /// See the module's page.
@@ -26,12 +30,9 @@ pub(crate) const CARD: Card = Card {
     sentence: "Random features of queries and keys whose products are, on average, the exponentials of softmax.",
     equation: "exp(q·k/√d) ≈ 1/m Σ_w φ_w(q) φ_w(k), φ_w(x) = exp(w·x/d^¼ - ‖x‖²/2√d)",
     paper: "Choromanski et al. 2021 (FAVOR+), arXiv:2009.14794",
-    cost: "time O(L·m·d_v), memory O(L·m); causal, the scan is fused",
+    cost: "time O(L·m·d_v), memory O(L·d + m·d_v); fused",
     when: "To make a softmax model linear with little retraining. Sharp attention needs far more features than d·ln d.",
 };
-
-/// Keeps features away from zero, as the paper's implementation does.
-const FLOOR: f64 = 1e-4;
 
 /// Configuration of [`Performer`].
 #[derive(Config, Debug)]
@@ -58,6 +59,8 @@ pub struct Performer {
 }
 
 impl PerformerConfig {
+    /// Random directions.
+    ///
     /// # Errors
     /// When there are no features, or they have no width.
     pub fn init(&self, device: &Device) -> Result<Performer> {
@@ -81,16 +84,6 @@ impl Performer {
         let data = TensorData::new(orthogonal(seed, features, width), [features, width]);
         self.directions = Tensor::from_data(data, &self.directions.device());
     }
-
-    /// `φ` but for a factor, which cancels: `[batch, head, position, feature]` with each exponent relative to the greatest of
-    /// `axes`.
-    fn features(&self, x: Tensor<4>, axes: &[usize]) -> Tensor<4> {
-        let scale = (x.dims()[3] as f64).powf(-0.25);
-        let norm = x.clone().square().sum_dim(3) * (scale * scale / 2.0);
-        let along = x.matmul((self.directions.clone().transpose() * scale).unsqueeze());
-        let greatest = axes.iter().fold(along.clone().detach(), |greatest, &axis| greatest.max_dim(axis));
-        (along - (norm + greatest)).exp() + FLOOR
-    }
 }
 
 impl Mechanism for Performer {
@@ -99,13 +92,13 @@ impl Mechanism for Performer {
     }
 
     fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
-        fits(&queries, &keys, &values)?;
         let width = self.directions.dims()[1];
         if queries.dims()[3] != width {
             return Err(Error::shape("queries", &queries.dims(), format!("a last axis of {width}")));
         }
-        // A query's factor cancels in its row; that of keys has to be the same for all of them.
-        average(self.features(queries, &[3]), self.features(keys, &[3, 2]), values, self.causal)
+        let map = FeatureMap::exponential(&ops::numbers(self.directions.clone())?, width)?;
+        let attention = if self.causal { FeatureAttention::causal(map) } else { FeatureAttention::new(map) };
+        ops::attend_features(queries, keys, values, &attention)
     }
 }
 

@@ -57,6 +57,8 @@ pub struct EmaDistribution {
 }
 
 impl EmaDistributionConfig {
+    /// The three numbers as they begin; they are learned.
+    ///
     /// # Errors
     /// When `decay` or `share` is not in (0, 1), or `strength` is not finite.
     pub fn init(&self, device: &Device) -> Result<EmaDistribution> {

@@ -59,6 +59,8 @@ pub struct Rotary {
 }
 
 impl RotaryConfig {
+    /// Wavelengths, and nothing to learn.
+    ///
     /// # Errors
     /// When the rotated features are none, odd in number or more than there are, the base is not positive, or the scaling
     /// is not one.

@@ -3,14 +3,19 @@
 //! `c = attend_columns(q, k, attend_rows(q, k, v))`: after both, every place has heard of every other.
 //! Ho, Kalchbrenner, Weissenborn & Salimans, "Axial Attention in Multidimensional Transformers", 2019, arXiv:1912.12180.
 //!
-//! Time O(H·W·(H + W)·d) on a grid of H rows and W columns, memory O(H·W·d). Fused.
+//! Time O(H·W·(H + W)·d) on a grid of H rows and W columns, memory O(H·W·d). Fused; rows and columns are read where they lie.
 //! Reach for it with images, and with texts folded into a grid; what lies off a place's own row and column reaches it only
-//! through those who share one with both. No causal form here.
+//! through those who share one with both.
+//!
+//! Causal ([`Axial::causal`]), after the masked and shifted layers of the paper's decoder: along its own row a place sees
+//! what is not after it, along its column the rows above, and those as a whole. Together they are one softmax over the column,
+//! `c = Σ_{r' < r} a_{r'} rows(r') + a_r masked_rows(r)`, so that a place hears of every earlier one and of no later.
 
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use regard_kernel::Attention;
+use regard_kernel::mask::Blocks;
+use regard_kernel::{Attention, Causal};
 
 use crate::attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 use crate::catalogue::{Card, Family};
@@ -35,6 +40,7 @@ pub(crate) const CARD: Card = Card {
 pub struct Axial {
     rows: usize,
     columns: usize,
+    causal: bool,
 }
 
 impl Axial {
@@ -48,7 +54,15 @@ impl Axial {
                 return Err(Error::value(argument, given, "at least 1"));
             }
         }
-        Ok(Axial { rows, columns })
+        Ok(Axial { rows, columns, causal: false })
+    }
+
+    /// As [`new`](Axial::new), with a place seeing only those that do not come after it.
+    ///
+    /// # Errors
+    /// When the grid has no places.
+    pub fn causal(rows: usize, columns: usize) -> Result<Self> {
+        Ok(Axial { causal: true, ..Axial::new(rows, columns)? })
     }
 }
 
@@ -59,30 +73,33 @@ impl Mechanism for Axial {
 
     fn mix(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>, _: Mode) -> Result<Tensor<4>> {
         fits(&queries, &keys, &values)?;
-        let (Axial { rows, columns }, plain) = (*self, Attention::default());
+        let (Axial { rows, columns, causal }, plain) = (*self, Attention::default());
         for (argument, given) in [("queries", &queries), ("keys", &keys)] {
             if rows.checked_mul(columns) != Some(given.dims()[2]) {
                 let expected = format!("a position for each place of {rows} rows and {columns} columns");
                 return Err(Error::shape(argument, &given.dims(), expected));
             }
         }
-        let [batch, heads, length, width] = values.dims();
-        let along_rows = |x: Tensor<4>| {
+        let shape @ [batch, heads, _, _] = values.dims();
+        // A grid for each batch and head, whose lines are the heads of an attention: no number has to be moved.
+        let grid = |x: Tensor<4>| {
             let width = x.dims()[3];
-            x.reshape([batch, heads * rows, columns, width])
+            x.reshape([batch * heads, rows, columns, width])
         };
-        // The grid on its side: columns are rows then.
-        let along_columns = |x: Tensor<4>| {
-            let width = x.dims()[3];
-            let grid: Tensor<5> = x.reshape([batch, heads, rows, columns, width]).swap_dims(2, 3);
-            grid.reshape([batch, heads * columns, rows, width])
+        let [q, k, v] = [queries, keys, values].map(grid);
+        let across = |x: Tensor<4>| x.swap_dims(1, 2);
+        let whole = ops::attend(q.clone(), k.clone(), v.clone(), &plain)?.context;
+        let context = if causal {
+            let masked = plain.clone().mask(Causal::default());
+            let own = ops::attend(q.clone(), k.clone(), v, &masked)?.context;
+            // Twice the rows: those above as a whole, and a place's own up to it.
+            let seen = Blocks::new([1, 1, rows, 2 * rows], |_, _, row, other| other < row || other == rows + row)?;
+            let (keys, found) = (Tensor::cat(vec![k.clone(), k], 1), Tensor::cat(vec![whole, own], 1));
+            ops::attend(across(q), across(keys), across(found), &plain.mask(seen))?.context
+        } else {
+            ops::attend(across(q), across(k), across(whole), &plain)?.context
         };
-        let [q, k] = [&queries, &keys].map(|x| along_rows(x.clone()));
-        let context = ops::attend(q, k, along_rows(values), &plain)?.context.reshape([batch, heads, length, width]);
-        let [q, k] = [queries, keys].map(along_columns);
-        let context = ops::attend(q, k, along_columns(context), &plain)?.context;
-        let grid: Tensor<5> = context.reshape([batch, heads, columns, rows, width]).swap_dims(2, 3);
-        Ok(grid.reshape([batch, heads, length, width]))
+        Ok(across(context).reshape(shape))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Coarse to fine: blocks are compared by their means, and only the most promising are attended to, exactly.
 //!
 //! `s_IJ = mean(q_i, i ∈ I) · mean(k_j, j ∈ J)`. The queries of block I see the `keep` blocks J with the greatest `s_IJ`, and
-//! always the blocks around their own. With every block kept it is exact attention.
-//! After the selection branch of Yuan et al., "Native Sparse Attention", 2025, arXiv:2502.11089.
+//! always the blocks around their own. With every block kept it is exact attention. Where a query sees only what came before,
+//! the first query of a block chooses for all of it, since a mean would know of later ones.
+//! Means of keys choose in Lu et al., "MoBA: Mixture of Block Attention", 2025, arXiv:2502.13189, for each query; a selection of
+//! blocks beside a window is that of Yuan et al., "Native Sparse Attention", 2025, arXiv:2502.11089, by learned means.
 //!
 //! Time O(L·b·(keep + 2·near + 1)·d) for blocks of b, and O((L/b)²·d) to choose; memory O(L·d + (L/b)²). Fused.
 //! Reach for it with long inputs of which a query needs few places. The choice itself has no gradient, so what is never
 //! looked at is never learned to be worth it; means hide a single strong key in a block of weak ones.
-
-use std::cmp::Ordering;
 
 use burn::config::Config;
 use burn::tensor::Tensor;
@@ -26,7 +26,7 @@ pub(crate) const CARD: Card = Card {
     family: Family::Efficient,
     sentence: "Blocks are compared by their means; the most promising, and those nearby, are attended to exactly.",
     equation: "i sees j if mean(q ∈ I)·mean(k ∈ J) is among the greatest for I, or |I - J| ≤ near",
-    paper: "Yuan et al. 2025 (NSA, its selection), arXiv:2502.11089",
+    paper: "Lu et al. 2025 (MoBA), arXiv:2502.13189; Yuan et al. 2025 (NSA, its selection), arXiv:2502.11089",
     cost: "time O(L·b·keep·d + (L/b)²·d), memory O(L·d + (L/b)²); fused",
     when: "Long inputs of which each query needs few places. Exact when every block is kept.",
 };
@@ -55,6 +55,8 @@ pub struct Hybrid {
 }
 
 impl HybridConfig {
+    /// Attention of these blocks.
+    ///
     /// # Errors
     /// When the blocks are empty.
     pub fn init(&self) -> Result<Hybrid> {
@@ -66,16 +68,18 @@ impl HybridConfig {
 }
 
 impl Hybrid {
-    /// Means of blocks, without a gradient.
-    fn coarse(&self, x: Tensor<4>) -> Tensor<4> {
+    /// Blocks, without a gradient: `[batch, head, block, position, feature]`.
+    fn blocks(&self, x: Tensor<4>) -> Tensor<5> {
         let [batch, heads, length, width] = x.dims();
-        let blocks = [batch, heads, length / self.config.block, self.config.block, width];
-        x.detach().reshape(blocks).mean_dim(3).squeeze_dim(3)
+        x.detach().reshape([batch, heads, length / self.config.block, self.config.block, width])
     }
 
     /// Which blocks of keys each block of queries sees, `[batch, head, block, block]`, flat.
     fn choose(&self, queries: Tensor<4>, keys: Tensor<4>) -> Result<Vec<bool>> {
-        let alike = self.coarse(queries).matmul(self.coarse(keys).swap_dims(2, 3));
+        let queries = self.blocks(queries);
+        let queries = if self.config.causal { queries.narrow(3, 0, 1) } else { queries.mean_dim(3) };
+        let keys = self.blocks(keys).mean_dim(3);
+        let alike = ops::product(queries.squeeze_dim(3), keys.squeeze_dim(3).swap_dims(2, 3))?;
         let blocks = alike.dims()[3];
         let alike = ops::numbers(alike)?;
         let mut layout = vec![false; alike.len()];
@@ -83,13 +87,12 @@ impl Hybrid {
         for (at, (seen, alike)) in rows.enumerate() {
             let own = at % blocks;
             let last = if self.config.causal { own } else { blocks - 1 };
-            let near = own.saturating_sub(self.config.near)..=(own + self.config.near).min(last);
+            let near = own.saturating_sub(self.config.near)..=own.saturating_add(self.config.near).min(last);
             let mut far: Vec<usize> = (0..=last).filter(|block| !near.contains(block)).collect();
             let keep = self.config.keep.min(far.len());
             if keep < far.len() {
                 // Of equals the earlier, so that the choice is one.
-                let better =
-                    |a: &usize, b: &usize| alike[*b].partial_cmp(&alike[*a]).unwrap_or(Ordering::Equal).then(a.cmp(b));
+                let better = |a: &usize, b: &usize| alike[*b].total_cmp(&alike[*a]).then(a.cmp(b));
                 far.select_nth_unstable_by(keep, better);
             }
             far[..keep].iter().copied().chain(near).for_each(|block| seen[block] = true);

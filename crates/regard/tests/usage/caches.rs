@@ -1,8 +1,10 @@
-//! Caches of a layer that decodes: `x` is `[batch, position, feature]`.
-use super::Outcome;
+//! Caches take in the next positions and let them look back: `q`, `k` and `v` are `[batch, head, position, feature]`.
+
 use burn::tensor::Tensor;
 
-pub const ALL: &[(&str, fn(Tensor<3>) -> Outcome)] = &[
+use super::Outcome;
+
+pub const ALL: &[(&str, fn([Tensor<4>; 3]) -> Outcome)] = &[
     ("ContiguousCache", contiguous_cache),
     ("RoundedCache", rounded_cache),
     ("PagedCache", paged_cache),
@@ -12,83 +14,97 @@ pub const ALL: &[(&str, fn(Tensor<3>) -> Outcome)] = &[
 ];
 
 /// ContiguousCache
-fn contiguous_cache(x: Tensor<3>) -> Outcome {
-    use regard::attention::MultiHeadAttentionConfig;
+fn contiguous_cache([q, k, v]: [Tensor<4>; 3]) -> Outcome {
+    use regard::attention::Cache;
+    use regard::cache::{Next, Policy};
     use regard::{Attention, Causal};
 
-    let layer = MultiHeadAttentionConfig::new(32, 4).init(&x.device())?;
-    let causal = Attention::default().mask(Causal::default());
-    let mut cache = None;
-    layer.decode(x.clone(), &mut cache, &causal)?;
-    // One position more looks at 65.
-    let output = layer.decode(x.narrow(1, 0, 1), &mut cache, &causal)?;
-    assert_eq!((output.dims(), cache.map(|cache| cache.len())), ([1, 1, 32], Some(65)));
+    let mut cache = None::<Cache>;
+    let attention = Attention::default().mask(Causal::default());
+    for step in 0..64 {
+        let [queries, keys, values] = [&q, &k, &v].map(|x| x.clone().narrow(2, step, 1));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?;
+        assert_eq!(context.dims(), [1, 4, 1, 16]);
+    }
     Ok(())
 }
 
 /// RoundedCache
-fn rounded_cache(x: Tensor<3>) -> Outcome {
-    use regard::attention::MultiHeadAttentionConfig;
-    use regard::cache::{Policy, Rounded};
+fn rounded_cache([q, k, v]: [Tensor<4>; 3]) -> Outcome {
+    use regard::cache::{Next, Policy, Rounded};
     use regard::{Attention, Causal, Precision};
 
-    let layer = MultiHeadAttentionConfig::new(32, 4).init(&x.device())?;
+    // Bytes, with a scale for each row.
     let mut cache = Rounded::new(Precision::I8);
-    let output = layer.decode(x, &mut cache, &Attention::default().mask(Causal::default()))?;
-    assert_eq!((output.dims(), cache.held()), ([1, 64, 32], 64));
+    let attention = Attention::default().mask(Causal::default());
+    for step in 0..64 {
+        let [queries, keys, values] = [&q, &k, &v].map(|x| x.clone().narrow(2, step, 1));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?;
+        assert_eq!(context.dims(), [1, 4, 1, 16]);
+    }
     Ok(())
 }
 
 /// PagedCache
-fn paged_cache(x: Tensor<3>) -> Outcome {
-    use regard::attention::MultiHeadAttentionConfig;
-    use regard::cache::{Paged, Policy};
+fn paged_cache([q, k, v]: [Tensor<4>; 3]) -> Outcome {
+    use regard::cache::{Next, Paged, Policy};
     use regard::{Attention, Causal};
 
-    let layer = MultiHeadAttentionConfig::new(32, 4).init(&x.device())?;
-    let mut cache = Paged::new(256)?;
-    let output = layer.decode(x, &mut cache, &Attention::default().mask(Causal::default()))?;
-    assert_eq!((output.dims(), cache.held()), ([1, 64, 32], 64));
+    // Pages of 64 positions.
+    let mut cache = Paged::new(64)?;
+    let attention = Attention::default().mask(Causal::default());
+    for step in 0..64 {
+        let [queries, keys, values] = [&q, &k, &v].map(|x| x.clone().narrow(2, step, 1));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?;
+        assert_eq!(context.dims(), [1, 4, 1, 16]);
+    }
     Ok(())
 }
 
 /// RingCache
-fn ring_cache(x: Tensor<3>) -> Outcome {
-    use regard::attention::MultiHeadAttentionConfig;
-    use regard::cache::{Policy, Ring};
+fn ring_cache([q, k, v]: [Tensor<4>; 3]) -> Outcome {
+    use regard::cache::{Next, Policy, Ring};
     use regard::{Attention, Causal};
 
-    // The first 4 positions stay, and a window of 16 slides.
-    let layer = MultiHeadAttentionConfig::new(32, 4).init(&x.device())?;
+    // The first 4 positions and the last 16.
     let mut cache = Ring::new(4, 16)?;
-    let output = layer.decode(x, &mut cache, &Attention::default().mask(Causal::default()))?;
-    assert_eq!((output.dims(), cache.held()), ([1, 64, 32], 20));
+    let attention = Attention::default().mask(Causal::default());
+    for step in 0..64 {
+        let [queries, keys, values] = [&q, &k, &v].map(|x| x.clone().narrow(2, step, 1));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?;
+        assert_eq!(context.dims(), [1, 4, 1, 16]);
+    }
     Ok(())
 }
 
 /// HeavyHitters
-fn heavy_hitters(x: Tensor<3>) -> Outcome {
-    use regard::attention::MultiHeadAttentionConfig;
-    use regard::cache::{HeavyHitters, Policy};
+fn heavy_hitters([q, k, v]: [Tensor<4>; 3]) -> Outcome {
+    use regard::cache::{HeavyHitters, Next, Policy};
     use regard::{Attention, Causal};
 
-    let layer = MultiHeadAttentionConfig::new(32, 4).init(&x.device())?;
+    // The 8 positions that were looked at most, and the last 8.
     let mut cache = HeavyHitters::new(8, 8)?;
-    let output = layer.decode(x, &mut cache, &Attention::default().mask(Causal::default()))?;
-    assert_eq!((output.dims(), cache.held()), ([1, 64, 32], 16));
+    let attention = Attention::default().mask(Causal::default());
+    for step in 0..64 {
+        let [queries, keys, values] = [&q, &k, &v].map(|x| x.clone().narrow(2, step, 1));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?;
+        assert_eq!(context.dims(), [1, 4, 1, 16]);
+    }
     Ok(())
 }
 
 /// Compressive
-fn compressive(x: Tensor<3>) -> Outcome {
-    use regard::attention::MultiHeadAttentionConfig;
-    use regard::cache::{Compressive, Policy};
+fn compressive([q, k, v]: [Tensor<4>; 3]) -> Outcome {
+    use regard::cache::{Compressive, Next, Policy};
     use regard::{Attention, Causal};
 
-    // 4 means of 4 positions each, and the last 12 as they are.
-    let layer = MultiHeadAttentionConfig::new(32, 4).init(&x.device())?;
-    let mut cache = Compressive::new(4, 4, 12)?;
-    let output = layer.decode(x, &mut cache, &Attention::default().mask(Causal::default()))?;
-    assert!(output.dims() == [1, 64, 32] && cache.held() <= 16);
+    // 4 means of 4 positions each, and the last 8 as they are.
+    let mut cache = Compressive::new(4, 4, 8)?;
+    let attention = Attention::default().mask(Causal::default());
+    for step in 0..64 {
+        let [queries, keys, values] = [&q, &k, &v].map(|x| x.clone().narrow(2, step, 1));
+        let context = cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?;
+        assert_eq!(context.dims(), [1, 4, 1, 16]);
+    }
     Ok(())
 }

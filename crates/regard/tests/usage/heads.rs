@@ -8,6 +8,11 @@ pub const ALL: &[(&str, fn(Tensor<3>) -> Outcome)] = &[
     ("LocationAware", location_aware),
     ("MultiHead", multi_head),
     ("Longformer", longformer),
+    ("GroupedQuery", grouped_query),
+    ("GatedOutput", gated_output),
+    ("QueryKeyNorm", query_key_norm),
+    ("TalkingHeads", talking_heads),
+    ("Mla", mla),
 ];
 
 /// Additive
@@ -72,5 +77,68 @@ fn longformer(x: Tensor<3>) -> Outcome {
     let layer = LongformerConfig::new(32, 4).with_window(8).init(&x.device())?;
     let output = layer.forward(x, &[0])?;
     assert_eq!(output.dims(), [1, 64, 32]);
+    Ok(())
+}
+
+/// GroupedQuery
+fn grouped_query(x: Tensor<3>) -> Outcome {
+    use regard::attention::MultiHeadAttentionConfig;
+    use regard::{Attention, Causal, Mode};
+
+    // 8 query heads over one head of keys and values; 4 query heads a key head with `Some(2)`.
+    let layer = MultiHeadAttentionConfig::new(32, 8).with_key_heads(Some(1)).init(&x.device())?;
+    let causal = Attention::default().mask(Causal::default());
+    let out = layer.forward(x.clone(), x, &causal, Mode::Evaluate)?;
+    assert_eq!((out.output.dims(), out.look.weights()?.dims()), ([1, 64, 32], [1, 8, 64, 64]));
+    Ok(())
+}
+
+/// GatedOutput
+fn gated_output(x: Tensor<3>) -> Outcome {
+    use regard::attention::MultiHeadAttentionConfig;
+    use regard::{Attention, Mode};
+
+    let layer = MultiHeadAttentionConfig::new(32, 4).with_gate(true).init(&x.device())?;
+    let out = layer.forward(x.clone(), x, &Attention::default(), Mode::Evaluate)?;
+    assert_eq!(out.output.dims(), [1, 64, 32]);
+    Ok(())
+}
+
+/// QueryKeyNorm
+fn query_key_norm(x: Tensor<3>) -> Outcome {
+    use regard::attention::{MultiHeadAttentionConfig, QueryKeyNorm};
+    use regard::{Attention, Mode};
+
+    let config = MultiHeadAttentionConfig::new(32, 4).with_query_key_norm(Some(QueryKeyNorm::Rms));
+    let out = config.init(&x.device())?.forward(x.clone(), x, &Attention::default(), Mode::Evaluate)?;
+    assert_eq!(out.output.dims(), [1, 64, 32]);
+    Ok(())
+}
+
+/// TalkingHeads
+fn talking_heads(x: Tensor<3>) -> Outcome {
+    use regard::attention::TalkingHeadsConfig;
+    use regard::{Attention, Mode};
+
+    let layer = TalkingHeadsConfig::new(32, 4).init(&x.device())?;
+    let out = layer.forward(x.clone(), x, &Attention::default(), Mode::Evaluate)?;
+    assert_eq!((out.output.dims(), out.look.weights()?.dims()), ([1, 64, 32], [1, 4, 64, 64]));
+    Ok(())
+}
+
+/// Mla
+fn mla(x: Tensor<3>) -> Outcome {
+    use regard::attention::LatentAttentionConfig;
+    use regard::{Attention, Causal, Mode};
+
+    let layer = LatentAttentionConfig::new(32, 4).init(&x.device())?;
+    let causal = Attention::default().mask(Causal::default());
+    let out = layer.forward(x.clone(), &causal, Mode::Evaluate)?;
+    assert_eq!(out.output.dims(), [1, 64, 32]);
+    // A step at a time, with a cache of short vectors.
+    let mut cache = None;
+    for step in 0..3 {
+        layer.decode(x.clone().narrow(1, step, 1), &mut cache, &causal)?;
+    }
     Ok(())
 }

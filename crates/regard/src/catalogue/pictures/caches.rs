@@ -1,76 +1,88 @@
-//! Pictures of what decoders keep: which positions of a text each step still looks at.
+//! Pictures of caches: a text read a position at a time, and what each position could look back at.
 
 use burn::tensor::{Device, Tensor};
-use regard_kernel::Attention;
+use regard_kernel::{Attention, Causal, Precision};
 
-use super::scene::{TEXT, measured, on_one_scale, read, topics};
-use super::{Draw, Panel, Picture};
+use super::scene::{Rows, TEXT, measured, on_one_scale, read, topics};
+use super::{Draw, Picture};
 use crate::cache::{CacheConfig, Next};
 use crate::error::Result;
 
 pub(super) const PICTURES: &[(&str, Draw)] = &[
-    ("ContiguousCache", || picture("Every step looks at all that came before.", vec![weights("full")?])),
+    ("ContiguousCache", || {
+        let shown = through(CacheConfig::Contiguous)?;
+        picture(
+            "All that came before is held, and each position looks at it as if the text were read at once.",
+            "everything",
+            shown,
+        )
+    }),
     ("RoundedCache", rounded),
     ("PagedCache", || {
-        let caption = "The same weights as with a ContiguousCache: only where keys and values lie is different.";
+        let caption = "There is nothing to draw: where positions lie changes nothing of what is seen; the weights are those of \
+                       ContiguousCache.";
         Ok(Picture { caption: caption.to_owned(), panels: Vec::new() })
     }),
     ("RingCache", || {
-        picture(
-            "Four sinks and a window of 12: what leaves the window is gone, and the sinks are not.",
-            vec![weights("ring:4+12")?, weights("full")?],
-        )
+        let shown = through(CacheConfig::Ring { sinks: 2, window: 10 })?;
+        picture("The first two positions stay, and the last ten.", "2 sinks, window of 10", shown)
     }),
     ("HeavyHitters", || {
+        let shown = through(CacheConfig::HeavyHitters { heavy: 6, recent: 6 })?;
         picture(
-            "Room for 16 positions: a column ends where another position had received more.",
-            vec![weights("h2o:8+8")?, weights("full")?],
+            "Columns that go on are positions that were looked at much, and stay; six of them, and the last six.",
+            "6 heavy, 6 recent",
+            shown,
         )
     }),
     ("Compressive", || {
+        let shown = through(CacheConfig::Compressive { memory: 6, rate: 4, recent: 8 })?;
         picture(
-            "Room for 16: the last ones as they are, and six means of four each, which are looked at as one.",
-            vec![weights("compressive:6x4+10")?, weights("full")?],
+            "The last eight as they are; what is older is looked at in means of four, until their six places are taken.",
+            "6 means of 4, 8 recent",
+            shown,
         )
     }),
 ];
 
 const LENGTH: usize = 48;
 
-fn picture(caption: &str, panels: Vec<Panel>) -> Result<Picture> {
+/// The weights of each position on the positions of the text. Values that are 1 in a place of their own tell them, also
+/// where a cache has made one of several.
+fn through(config: CacheConfig) -> Result<Vec<f32>> {
+    let text = topics(LENGTH);
+    let places = Tensor::<2>::eye(LENGTH, &Device::default()).reshape([1, 1, LENGTH, LENGTH]);
+    let causal = Attention::default().mask(Causal::default());
+    let mut cache = config.init()?;
+    let mut weights = Vec::new();
+    for position in 0..LENGTH {
+        let one = Rows::new(vec![text.tokens[position].clone()], text.row(position).to_vec()).tensor();
+        let values = places.clone().narrow(2, position, 1);
+        let next = Next { queries: one.clone(), keys: one, values, rotary: None, attention: &causal };
+        weights.extend(read(cache.attend(next)?)?);
+    }
+    Ok(weights)
+}
+
+/// What a cache sees, beside all there was.
+fn picture(caption: &str, title: &str, shown: Vec<f32>) -> Result<Picture> {
+    let map = |title, weights| measured(title, "weight", ("step", LENGTH), ("position", LENGTH), weights);
+    let panels = if title == "everything" {
+        vec![map(title, shown)]
+    } else {
+        vec![map(title, shown), map("everything", through(CacheConfig::Contiguous)?)]
+    };
     Ok(Picture { caption: format!("{caption} {TEXT}"), panels: on_one_scale(panels) })
 }
 
-fn map(title: &str, quantity: &str, values: Vec<f32>) -> Panel {
-    measured(title, quantity, ("step", LENGTH), ("position", LENGTH), values)
-}
-
-/// What each step's context is made of: every mix is linear in the values, so it is what becomes of the identity.
-fn looked_at(cache: &str) -> Result<Vec<f32>> {
-    let text = topics(LENGTH).tensor();
-    let identity = Tensor::<2>::eye(LENGTH, &Device::default()).reshape([1, 1, LENGTH, LENGTH]);
-    let mut cache = cache.parse::<CacheConfig>()?.init()?;
-    let (mut steps, attention) = (Vec::new(), Attention::default());
-    for step in 0..LENGTH {
-        let row = |of: &Tensor<4>| of.clone().narrow(2, step, 1);
-        let (queries, keys, values) = (row(&text), row(&text), row(&identity));
-        steps.extend(read(cache.attend(Next { queries, keys, values, rotary: None, attention: &attention })?)?);
-    }
-    Ok(steps)
-}
-
-fn weights(cache: &str) -> Result<Panel> {
-    Ok(map(cache, "attention weight", looked_at(cache)?))
-}
-
 fn rounded() -> Result<Picture> {
-    let full = looked_at("full")?;
-    let panel = |cache: &str| -> Result<Panel> {
-        let moved = looked_at(cache)?.iter().zip(&full).map(|(rounded, exact)| (rounded - exact).abs()).collect();
-        Ok(map(cache, "weight moved", moved))
+    let exact = through(CacheConfig::Contiguous)?;
+    let differ = |precision| -> Result<Vec<f32>> {
+        let rounded = through(CacheConfig::Rounded(precision))?;
+        Ok(rounded.iter().zip(&exact).map(|(a, b)| 1000.0 * (a - b).abs()).collect())
     };
-    picture(
-        "How far rounding moves each weight: brain floats and bytes, on one scale.",
-        vec![panel("bf16")?, panel("int8")?],
-    )
+    let map = |title, values| measured(title, "thousandths of weight", ("step", LENGTH), ("position", LENGTH), values);
+    let panels = vec![map("int8", differ(Precision::I8)?), map("bf16", differ(Precision::BF16)?)];
+    let caption = "How far weights are from those of unrounded keys, in thousandths.";
+    Ok(Picture { caption: format!("{caption} {TEXT}"), panels: on_one_scale(panels) })
 }

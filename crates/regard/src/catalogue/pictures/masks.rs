@@ -67,7 +67,7 @@ fn draw(caption: &str, mask: impl Mask + 'static, title: &str, rows: &Rows) -> R
     // All scores are 0, so that a weight is more than 0 where the pair is visible.
     let weights = weights(&Attention::default().mask(mask), rows, rows)?;
     let visible = weights.iter().map(|&weight| f32::from(u8::from(weight > 0.0))).collect();
-    let panel = measured(title, "1 is visible, 0 hidden", ("query", rows.len()), ("key", rows.len()), visible);
+    let panel = measured(title, "visible", ("query", rows.len()), ("key", rows.len()), visible);
     Ok(Picture { caption: caption.to_owned(), panels: vec![panel] })
 }
 

@@ -91,7 +91,7 @@ pub(super) fn same(a: usize, b: usize) -> f32 {
 
 /// A row of a Hadamard matrix: rows of different numbers are orthogonal.
 fn code(number: usize, feature: usize) -> f32 {
-    if (number & feature).count_ones() % 2 == 0 { 1.0 } else { -1.0 }
+    if (number & feature).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
 }
 
 /// The sentence as vectors.

@@ -34,8 +34,7 @@ fn loud(title: &str, attention: Attention) -> Result<Picture> {
     let plain = words();
     let words = plain.map(|at, row| row.iter().map(|x| if at == 3 { 3.0 * x } else { *x }).collect());
     let panels = vec![look(title, &attention, &words)?, look("scaled dot product", &Attention::default(), &words)?];
-    let caption =
-        "The vector of \"saw\" is three times as long as it should be: to a dot product that makes it important.";
+    let caption = "The vector of \"saw\" is three times as long as it should be: with a dot product its row is all or nothing, and others notice it more.";
     Ok(Picture { caption: format!("{caption} {SENTENCE}"), panels })
 }
 
