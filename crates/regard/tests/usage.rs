@@ -37,7 +37,7 @@ fn what_the_book_prints_runs() {
     for (name, run) in heads_run {
         run(heads()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let input_run: Vec<(&str, fn(Tensor<3>) -> Outcome)> = [heads::ALL, caches::ALL, memory::ALL].concat();
+    let input_run: Vec<(&str, fn(Tensor<3>) -> Outcome)> = [heads::ALL, memory::ALL].concat();
     for (name, run) in input_run {
         run(input()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
