@@ -41,9 +41,6 @@ fn model(name: &str) -> Result<Picture> {
              them.",
         ),
         "LLaMA" => nothing(
-            "No weights of it come with the program. `regard generate --model FILE` writes with those of llama2.c's files.",
-        ),
-        "LLaMA" => nothing(
             "No weights of it come with the program. `regard generate` reads llama2.c's files, and with `--html` draws what they \
              look at.",
         ),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use common::{Oracle, Tensors, close, numbers, scrambled};
-use regard::Mode;
 use regard::cache::CacheConfig;
+use regard::{Mode, mix};
 use regard_models::weights::{assign, gradients};
 use regard_models::{Continuation, LanguageModel, Llama, LlamaConfig, Padded, Sampling, llama2c};
 
@@ -114,6 +114,24 @@ fn files_that_are_none_are_refused() {
     refused(&claims, "more than can be counted");
     fs::remove_dir_all(&folder).unwrap();
     assert!(llama2c::load(&path).unwrap_err().to_string().contains("cannot be read"));
+}
+
+#[test]
+fn whatever_a_header_says_the_answer_is_a_model_or_an_error() {
+    let path = std::env::temp_dir().join(format!("regard-llama2c-header-{}.bin", std::process::id()));
+    let whole = fs::read(file()).unwrap();
+    for seed in 0..500 {
+        let mut bytes = whole.clone();
+        for change in 0..1 + seed % 3 {
+            let random = mix(mix(seed) ^ change);
+            bytes[random as usize % 28] = (random >> 32) as u8;
+        }
+        fs::write(&path, bytes).unwrap();
+        if let Err(error) = llama2c::load(&path) {
+            assert!(error.to_string().contains("regard-llama2c-header"), "{error}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
 }
 
 /// Scores after every token, read in parts of these lengths.

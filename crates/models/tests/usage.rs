@@ -59,7 +59,8 @@ fn gpt_2() -> Outcome {
     use regard::cache::CacheConfig;
     use regard_models::{Continuation, GptConfig, Sampling};
 
-    let model = GptConfig::new(100, 64).with_width(32).with_heads(4).with_layers(2).init(&Device::default())?;
+    let model =
+        GptConfig::new(100).with_context(64).with_width(32).with_heads(4).with_layers(2).init(&Device::default())?;
     let how = Sampling { temperature: 0.8, top_k: Some(20), seed: 1 };
     let continuation = Continuation::new(&model, &[5, 6, 7], how, CacheConfig::default())?;
     let written: Vec<u32> = continuation.take(8).collect::<Result<_, _>>()?;

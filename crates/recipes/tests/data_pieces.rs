@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use regard::mix;
 use regard_recipes::data::pieces::Pieces;
 use regard_recipes::vocabulary::Vocabulary;
 use serde_json::Value;
@@ -47,6 +48,29 @@ fn a_character_is_written_when_its_last_byte_is_there() {
         ("<s>".into(), "⏎".into(), String::new())
     );
     assert!(vocabulary.ends(1) && vocabulary.ends(2) && !vocabulary.ends(3));
+}
+
+#[test]
+fn whatever_a_file_says_texts_are_cut_or_refused() {
+    let (count, cases) = cases();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tok.bin");
+    let whole = fs::read(fixture("pieces.bin")).unwrap();
+    for seed in 0..500 {
+        let mut bytes = whole.clone();
+        for change in 0..1 + seed % 5 {
+            let random = mix(mix(seed) ^ change);
+            bytes[random as usize % whole.len()] = (random >> 32) as u8;
+        }
+        fs::write(&path, bytes).unwrap();
+        let Ok(pieces) = Pieces::load(&path, count) else { continue };
+        let vocabulary = Vocabulary::Pieces(pieces);
+        for (text, _) in &cases {
+            let Ok(ids) = vocabulary.encode(text) else { continue };
+            let mut spelling = vocabulary.spelling(&[]);
+            ids.iter().for_each(|&id| drop(spelling.push(id)));
+        }
+    }
 }
 
 #[test]
