@@ -20,7 +20,7 @@ fn every_way_of_every_task_runs_and_all_are_drawn_together() {
         let ways: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path()).collect();
         let ways: Vec<_> = ways.iter().filter(|path| path.is_dir()).collect();
         let picture = fs::read_to_string(out.join("accuracy.svg")).unwrap();
-        assert_eq!((said.matches("% of the answers right at step 2").count()), ways.len(), "{said}");
+        assert_eq!(said.matches("% of the answers right at step 2").count(), ways.len(), "{said}");
         assert_eq!(picture.matches("<polyline").count(), ways.len(), "{picture}");
         for way in ways {
             for name in ["checkpoint.safetensors", "loss.svg", "metrics.jsonl", "model.safetensors", "run.json"] {

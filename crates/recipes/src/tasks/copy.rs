@@ -33,12 +33,12 @@ pub fn examples(rows: usize, random: &mut SplitMix64) -> Vec<Example> {
 }
 
 fn bits(byte: u32) -> impl Iterator<Item = u32> {
-    (0..BITS).map(move |bit| byte >> bit & 1)
+    (0..BITS).map(move |bit| (byte >> bit) & 1)
 }
 
 /// A layer that drives the memory, and one that reads bits from both.
 #[derive(Module, Debug)]
-pub struct Copier {
+pub(crate) struct Copier {
     controller: Linear,
     memory: NtmMemory,
     output: Linear,
@@ -47,7 +47,7 @@ pub struct Copier {
 impl Copier {
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(device: &Device) -> Result<Self> {
+    pub(crate) fn new(device: &Device) -> Result<Self> {
         let memory = NtmMemoryConfig::new(CONTROLLER).with_slots(SLOTS).with_width(WIDTH).init(device)?;
         // Bits, and whether it is time to answer.
         let controller = LinearConfig::new(BITS + 1 + WIDTH, CONTROLLER).init(device);

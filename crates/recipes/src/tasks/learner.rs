@@ -11,11 +11,11 @@ use regard_models::Result;
 use super::Example;
 
 /// A network that answers the questions of a task.
-pub trait Learner: Module + Sync + 'static {
+pub(crate) trait Learner: Module + Sync + 'static {
     /// Scores of the classes of every answer of one example after another, `[answer, class]`.
     ///
     /// # Errors
-    /// When the examples are not those of its task.
+    /// When a mechanism refuses; examples of another task it may not survive.
     fn answer(&self, examples: &[Example], mode: Mode) -> Result<Tensor<2>>;
 
     /// What is to fall: the summed cross-entropy of the answers.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::random::SplitMix64;
 use crate::error::{Error, Result};
 
-pub use learner::Learner;
+pub(crate) use learner::Learner;
 
 /// What is given and what is to be answered. What the numbers stand for is the task's; those of one batch are equally long.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub fn example(random: &mut SplitMix64) -> Example {
 
 /// How a position is chosen, and how that is learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// It is not: weights by softmax.
     Soft,
     /// Drawn, learned by REINFORCE.
@@ -48,7 +48,7 @@ pub enum Choice {
 
 /// One learned query among keys.
 #[derive(Module, Debug)]
-pub struct Finder {
+pub(crate) struct Finder {
     query: Param<Tensor<2>>,
     kinds: Param<Tensor<2>>,
     /// Read to be looked at, and again to be said: a choice that is seldom right would teach an output layer of its own nothing,
@@ -63,7 +63,7 @@ pub struct Finder {
 impl Finder {
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(choice: Choice, device: &Device) -> Result<Self> {
+    pub(crate) fn new(choice: Choice, device: &Device) -> Result<Self> {
         Ok(Finder {
             query: Initializer::Normal { mean: 0.0, std: 1.0 }.init([1, WIDTH], device),
             kinds: table(1 + HAY, WIDTH, device),

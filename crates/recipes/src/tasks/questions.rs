@@ -39,9 +39,8 @@ pub fn example(random: &mut SplitMix64) -> Example {
         // A person and a place, or a thing and a person.
         let mut facts: Vec<(usize, usize)> =
             (0..FACTS).map(|_| (random.below(PEOPLE), PLACE + random.below(PLACES))).collect();
-        let taken = random.shuffled(FACTS);
-        for thing in 0..THINGS {
-            facts[taken[thing]] = (THING + thing, random.below(PEOPLE));
+        for (thing, fact) in random.shuffled(FACTS).into_iter().take(THINGS).enumerate() {
+            facts[fact] = (THING + thing, random.below(PEOPLE));
         }
         let asked = THING + random.below(THINGS);
         let said = |about: usize| facts.iter().rfind(|fact| fact.0 == about).map(|fact| fact.1);
@@ -54,7 +53,7 @@ pub fn example(random: &mut SplitMix64) -> Example {
 
 /// A memory of facts, and a layer that says where.
 #[derive(Module, Debug)]
-pub struct Answerer {
+pub(crate) struct Answerer {
     memory: KeyValueMemory,
     output: Linear,
 }
@@ -62,7 +61,7 @@ pub struct Answerer {
 impl Answerer {
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(device: &Device) -> Result<Self> {
+    pub(crate) fn new(device: &Device) -> Result<Self> {
         let memory = KeyValueMemoryConfig::new(WORDS, WIDTH).init(device)?;
         Ok(Answerer { memory, output: LinearConfig::new(WIDTH, PLACES).with_bias(false).init(device) })
     }

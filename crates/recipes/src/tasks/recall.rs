@@ -53,7 +53,7 @@ fn whole(examples: &[Example]) -> Padding {
 
 /// Association of a key with pairs.
 #[derive(Module, Debug)]
-pub struct HopfieldRecall {
+pub(crate) struct HopfieldRecall {
     vectors: Param<Tensor<2>>,
     association: Hopfield,
     output: Linear,
@@ -62,7 +62,7 @@ pub struct HopfieldRecall {
 impl HopfieldRecall {
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(device: &Device) -> Result<Self> {
+    pub(crate) fn new(device: &Device) -> Result<Self> {
         Ok(HopfieldRecall {
             vectors: table(KEYS + VALUES, WIDTH, device),
             association: HopfieldConfig::new(WIDTH, 2 * WIDTH, WIDTH, WIDTH).init(device)?,
@@ -81,7 +81,7 @@ impl Learner for HopfieldRecall {
 
 /// An LSTM whose first state is the key.
 #[derive(Module, Debug)]
-pub struct LstmRecall {
+pub(crate) struct LstmRecall {
     vectors: Param<Tensor<2>>,
     reader: LstmAttention,
     output: Linear,
@@ -90,7 +90,7 @@ pub struct LstmRecall {
 impl LstmRecall {
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(device: &Device) -> Result<Self> {
+    pub(crate) fn new(device: &Device) -> Result<Self> {
         Ok(LstmRecall {
             vectors: table(KEYS + VALUES, WIDTH, device),
             reader: LstmAttentionConfig::new(2 * WIDTH, WIDTH).init(device)?,
@@ -111,7 +111,7 @@ impl Learner for LstmRecall {
 
 /// One layer of Mega over the sequence.
 #[derive(Module, Debug)]
-pub struct MegaRecall {
+pub(crate) struct MegaRecall {
     vectors: Param<Tensor<2>>,
     layer: MegaEma,
     output: Linear,
@@ -120,7 +120,7 @@ pub struct MegaRecall {
 impl MegaRecall {
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(device: &Device) -> Result<Self> {
+    pub(crate) fn new(device: &Device) -> Result<Self> {
         Ok(MegaRecall {
             vectors: table(KEYS + VALUES, WIDTH, device),
             layer: MegaEmaConfig::new(WIDTH).with_shared_width(WIDTH).with_averages(8).init(device)?,

@@ -36,7 +36,7 @@ pub fn examples(rows: usize, random: &mut SplitMix64) -> Vec<Example> {
 ///
 /// # Errors
 /// Never: the sizes fit.
-pub fn network(decoding: Decoding, device: &Device) -> Result<Seq2Seq> {
+pub(crate) fn network(decoding: Decoding, device: &Device) -> Result<Seq2Seq> {
     Seq2SeqConfig::new(FIRST as usize + SYMBOLS, SPECIALS, decoding)
         .with_embedded(WIDTH)
         .with_hidden(WIDTH)

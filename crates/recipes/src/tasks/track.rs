@@ -42,7 +42,7 @@ pub fn example(random: &mut SplitMix64) -> Example {
 
 /// Scores of places by glimpse, made weights one after the other.
 #[derive(Module, Debug)]
-pub struct Tracker {
+pub(crate) struct Tracker {
     symbols: Param<Tensor<2>>,
     /// Also what a glimpse of the place looks like.
     places: Param<Tensor<2>>,
@@ -56,7 +56,7 @@ impl Tracker {
     ///
     /// # Errors
     /// Never: the numbers are in their ranges.
-    pub fn new(smoothed: bool, device: &Device) -> Result<Self> {
+    pub(crate) fn new(smoothed: bool, device: &Device) -> Result<Self> {
         Ok(Tracker {
             symbols: table(SYMBOLS, WIDTH, device),
             places: Initializer::Normal { mean: 0.0, std: 1.0 }.init([PLACES, WIDTH], device),

@@ -51,7 +51,7 @@ pub fn example(random: &mut SplitMix64) -> Example {
 
 /// A look a sound, from the frame last looked at.
 #[derive(Module, Debug)]
-pub struct Transcriber {
+pub(crate) struct Transcriber {
     frames: Param<Tensor<2>>,
     /// The sound just written; the last row, that there is none yet.
     written: Param<Tensor<2>>,
@@ -67,7 +67,7 @@ impl Transcriber {
     ///
     /// # Errors
     /// Never: the sizes fit.
-    pub fn new(aware: bool, device: &Device) -> Result<Self> {
+    pub(crate) fn new(aware: bool, device: &Device) -> Result<Self> {
         let attention = LocationAwareConfig::new(WIDTH, WIDTH, WIDTH).with_filters(8).with_reach(2 * LONGEST + 1);
         Ok(Transcriber {
             frames: table(SOUNDS, WIDTH, device),
