@@ -50,7 +50,11 @@ fn received() -> Result<Picture> {
     let mut kept = attended("received", &words, &words, probe.values().to_vec());
     kept.rows = ("one number a column".to_owned(), vec!["sum".to_owned()]);
     kept.scale = ("weight from all 12 queries".to_owned(), 0.0, 2.0);
-    beside("How much each word got from all of them: about one, as each looks mostly at itself. A sink would stand out.", &words, kept)
+    beside(
+        "How much each word got from all of them: about one, as each looks mostly at itself. A sink would stand out.",
+        &words,
+        kept,
+    )
 }
 
 fn pyramid() -> Result<Picture> {
