@@ -37,7 +37,7 @@ fn model(name: &str) -> Result<Picture> {
              --model` draws what they look at.",
         ),
         "GPT-2" => nothing(
-            "No weights of it come with the program. `regard train charlm` makes some, and `regard generate --model` writes with \
+            "No weights of it come with the program. `regard train charlm` makes some, and `regard generate` writes with \
              them.",
         ),
         "LLaMA" => nothing(
