@@ -130,7 +130,9 @@ impl LocalAttention {
             let sums = [queries.len() / width.max(1) * pad(width), keys.len() / width.max(1) * pad(width)];
             let sums = [sums[0], sums[1], v.shape()[2] * pad(value_width)];
             scratch::with(sums, |[d_queries, d_keys, d_values]| {
-                (d_queries.fill(0.0), d_keys.fill(0.0), d_values.fill(0.0));
+                for gradient in [&mut *d_queries, &mut *d_keys, &mut *d_values] {
+                    gradient.fill(0.0);
+                }
                 self.with_unit([q, k, v, positions], at, |unit, window| {
                     grad.matrix(at / heads, at % heads).with_padded(|grad| {
                         differentiate(unit, window, grad, d_queries, d_keys, d_values, positions_into);

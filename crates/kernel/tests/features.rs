@@ -59,10 +59,10 @@ fn exact(sizes: Sizes, x: &[Vec<f64>; 3], directions: &[f64], references: &[Vec<
     let [batch, heads, queries, keys, width, value_width] = sizes;
     let [q, k] = [0, 1].map(|i| features(&x[i], width, directions, &references[i]));
     let mut context = vec![];
-    for row in 0..batch * heads * queries {
+    for (row, query) in q.iter().enumerate().take(batch * heads * queries) {
         let (unit, i) = (row / queries, row % queries);
         let seen = if causal { i + 1 } else { keys };
-        let weights: Vec<f64> = (0..seen).map(|j| dot(&q[row], &k[unit * keys + j])).collect();
+        let weights: Vec<f64> = (0..seen).map(|j| dot(query, &k[unit * keys + j])).collect();
         let total: f64 = weights.iter().sum();
         for f in 0..value_width {
             let sum: f64 = (0..seen).map(|j| weights[j] * x[2][(unit * keys + j) * value_width + f]).sum();

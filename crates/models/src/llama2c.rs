@@ -102,15 +102,18 @@ fn numbers(config: &LlamaConfig) -> Option<u64> {
     layer.checked_mul(size(config.layers))?.checked_add(tables)?.checked_add(turns)?.checked_add(width)
 }
 
+/// Shapes and numbers by the paths of the parameters.
+type Parameters = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// Numbers dealt out in the file's order, by the paths of the parameters.
 struct Values<'a> {
     rest: &'a [f32],
-    found: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    found: Parameters,
 }
 
 impl Values<'_> {
     /// All parameters, or `None` if there are not enough numbers.
-    fn of(mut self, config: &LlamaConfig) -> Option<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+    fn of(mut self, config: &LlamaConfig) -> Option<Parameters> {
         let LlamaConfig { width, inner, vocabulary, .. } = *config;
         let head = width / config.heads;
         let keys = head * config.key_heads.unwrap_or(config.heads);

@@ -10,7 +10,7 @@ pub enum Vocabulary {
     /// A token a character.
     Characters(Characters),
     /// A token a piece, as SentencePiece has them.
-    Pieces(Pieces),
+    Pieces(Box<Pieces>),
 }
 
 impl Vocabulary {

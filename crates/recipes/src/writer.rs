@@ -144,7 +144,7 @@ fn llama(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
         let problem = format!("no tokenizer beside it, expected {} or {}", names[0], names[1]);
         return Err(Error::Content { path: path.to_owned(), problem });
     };
-    Ok((Box::new(model), Vocabulary::Pieces(Pieces::load(&beside, count)?)))
+    Ok((Box::new(model), Vocabulary::Pieces(Box::new(Pieces::load(&beside, count)?))))
 }
 
 /// A folder that `regard train charlm` wrote.

@@ -20,6 +20,12 @@ use burn::tensor::{Device, Distribution, Tensor};
 /// What a function of the book ends with.
 type Outcome = regard::Result<()>;
 
+/// A mechanism and a function that is given queries, keys and values.
+type OfHeads = (&'static str, fn([Tensor<4>; 3]) -> Outcome);
+
+/// A mechanism and a function that is given the positions of a model.
+type OfPositions = (&'static str, fn(Tensor<3>) -> Outcome);
+
 /// Queries, keys and values, `[1, 4, 64, 16]`.
 fn heads() -> [Tensor<4>; 3] {
     [(); 3].map(|()| Tensor::random([1, 4, 64, 16], Distribution::Default, &Device::default()))
@@ -32,12 +38,11 @@ fn input() -> Tensor<3> {
 
 #[test]
 fn what_the_book_prints_runs() {
-    let heads_run: Vec<(&str, fn([Tensor<4>; 3]) -> Outcome)> =
-        [nouns::ALL, mechanisms::ALL, caches::ALL, positions::ALL, probes::ALL].concat();
+    let heads_run: Vec<OfHeads> = [nouns::ALL, mechanisms::ALL, caches::ALL, positions::ALL, probes::ALL].concat();
     for (name, run) in heads_run {
         run(heads()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let input_run: Vec<(&str, fn(Tensor<3>) -> Outcome)> = [heads::ALL, memory::ALL].concat();
+    let input_run: Vec<OfPositions> = [heads::ALL, memory::ALL].concat();
     for (name, run) in input_run {
         run(input()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

@@ -129,7 +129,8 @@ impl Upstream<'_> {
             let mut memory = Memory { held, mass };
             let mut asked = Asked { rows, across, totals };
             self.unit.remember(&mut memory, others, values);
-            (d_held.fill(0.0), d_mass.fill(0.0));
+            d_held.fill(0.0);
+            d_mass.fill(0.0);
             for block in blocks(0..queries.rows, BLOCK) {
                 let (here, long) = (block.len(), pad(block.len()));
                 let (features, grad) = (&mut features[..count * long], &mut grad[..count * long]);

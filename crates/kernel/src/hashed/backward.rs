@@ -87,7 +87,9 @@ impl Unit<'_> {
         let sizes = [lanes * value_width, value_width * lanes, 2 * size * lanes, 2 * size * widest, 3 * lanes];
         self.with_chunk(|chunk| {
             scratch::with(sums, |[d_queries, d_keys, d_values, deltas]| {
-                (d_queries.fill(0.0), d_keys.fill(0.0), d_values.fill(0.0));
+                for gradient in [&mut *d_queries, &mut *d_keys, &mut *d_values] {
+                    gradient.fill(0.0);
+                }
                 upstream.grad.with(|grad| pack::row_products(grad, upstream.context, deltas));
                 upstream.grad.with_padded(|grad| {
                     scratch::with(sizes, |[rows, across, worth, found, notes]| {

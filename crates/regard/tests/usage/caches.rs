@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::Outcome;
+use super::{OfHeads, Outcome};
 
-pub const ALL: &[(&str, fn([Tensor<4>; 3]) -> Outcome)] = &[
+pub const ALL: &[OfHeads] = &[
     ("ContiguousCache", contiguous_cache),
     ("RoundedCache", rounded_cache),
     ("PagedCache", paged_cache),

@@ -1,8 +1,8 @@
 //! Layers: `x` is `[batch, position, feature]`.
-use super::Outcome;
+use super::{OfPositions, Outcome};
 use burn::tensor::Tensor;
 
-pub const ALL: &[(&str, fn(Tensor<3>) -> Outcome)] = &[
+pub const ALL: &[OfPositions] = &[
     ("Additive", additive),
     ("Bilinear", bilinear),
     ("LocationAware", location_aware),

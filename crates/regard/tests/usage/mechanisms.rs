@@ -1,8 +1,8 @@
 //! Mechanisms that take split heads: `q`, `k` and `v` are `[batch, head, position, feature]`.
-use super::Outcome;
+use super::{OfHeads, Outcome};
 use burn::tensor::Tensor;
 
-pub const ALL: &[(&str, fn([Tensor<4>; 3]) -> Outcome)] = &[
+pub const ALL: &[OfHeads] = &[
     ("Exact", exact),
     ("Linear", linear),
     ("Performer", performer),

@@ -1,8 +1,8 @@
 //! Memory: `x` is `[batch, position, feature]`.
-use super::Outcome;
+use super::{OfPositions, Outcome};
 use burn::tensor::Tensor;
 
-pub const ALL: &[(&str, fn(Tensor<3>) -> Outcome)] = &[
+pub const ALL: &[OfPositions] = &[
     ("EmaDistribution", ema_distribution),
     ("Hopfield", hopfield),
     ("KeyValueMemory", key_value_memory),

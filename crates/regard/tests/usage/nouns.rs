@@ -1,8 +1,8 @@
 //! Scores, biases, masks and normalizers: `q`, `k` and `v` are `[batch, head, position, feature]`.
-use super::Outcome;
+use super::{OfHeads, Outcome};
 use burn::tensor::Tensor;
 
-pub const ALL: &[(&str, fn([Tensor<4>; 3]) -> Outcome)] = &[
+pub const ALL: &[OfHeads] = &[
     ("Dot", dot),
     ("ScaledDot", scaled_dot),
     ("Cosine", cosine),

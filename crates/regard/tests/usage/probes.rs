@@ -1,8 +1,8 @@
 //! Probes: `q`, `k` and `v` are `[batch, head, position, feature]`.
-use super::Outcome;
+use super::{OfHeads, Outcome};
 use burn::tensor::Tensor;
 
-pub const ALL: &[(&str, fn([Tensor<4>; 3]) -> Outcome)] =
+pub const ALL: &[OfHeads] =
     &[("Weights", weights), ("Entropy", entropy), ("TopKeys", top_keys), ("Received", received), ("Pyramid", pyramid)];
 
 /// Weights
