@@ -101,12 +101,14 @@ fn shelf(family: Family) -> &'static str {
     }
 }
 
-/// `ScaledDot` as `scaled-dot`.
+/// `ScaledDot` as `scaled-dot`, and `LLaMA` as `llama`.
 fn slug(name: &str) -> String {
     let mut slug = String::new();
     let mut before = None;
-    for letter in name.chars() {
-        if letter.is_uppercase() && before.is_some_and(|before: char| before.is_lowercase() || before.is_numeric()) {
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let begins = letter.is_uppercase() && letters.peek().is_none_or(|next| !next.is_uppercase());
+        if begins && before.is_some_and(|before: char| before.is_lowercase() || before.is_numeric()) {
             slug.push('-');
         }
         slug.extend(letter.to_lowercase().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }));

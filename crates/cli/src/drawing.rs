@@ -93,7 +93,7 @@ impl Drawing {
         if self.svg.is_some() || self.png.is_some() {
             let picture = svg::heat_map(&Figure::of(&trace, site, head)?)?;
             if let Some(path) = &self.png {
-                write_atomically(path, &png::rasterise(&picture, 2.0)?)?;
+                write_atomically(path, &png::picture(&picture)?)?;
             }
             if let Some(path) = &self.svg {
                 write_atomically(path, picture.as_bytes())?;

@@ -63,7 +63,7 @@ impl View {
                 Ok(write_atomically(path, page.as_bytes())?)
             }
             (Some(path), Some("svg")) => Ok(write_atomically(path, self.figure(&trace)?.as_bytes())?),
-            (Some(path), Some("png")) => Ok(write_atomically(path, &png::rasterise(&self.figure(&trace)?, 2.0)?)?),
+            (Some(path), Some("png")) => Ok(write_atomically(path, &png::picture(&self.figure(&trace)?)?)?),
             (Some(path), _) => {
                 Err(format!("cannot tell what to write from {}; expected .svg, .png or .html", path.display()).into())
             }

@@ -34,7 +34,7 @@ fn a_window_over_everything_is_exact_attention_and_json_says_so() {
         assert!(line["distribution_error"].as_f64().unwrap() < 1e-5, "{line}");
     }
     // A mechanism that has no causal form says so in its place.
-    let told = compare(&["--length", "16", "--json", "--causal", "axial"]).succeeds();
+    let told = compare(&["--length", "16", "--json", "--causal", "linformer"]).succeeds();
     assert!(told.contains("refused") && told.contains("no causal form"), "{told}");
 }
 
