@@ -17,6 +17,7 @@
 
 mod checkpoint;
 mod fields;
+pub mod gguf;
 pub(crate) mod names;
 
 use std::path::Path;
