@@ -37,10 +37,6 @@ impl Fields {
         Ok(Fields { path, fields })
     }
 
-    pub(super) fn of(path: &Path, fields: Map<String, Value>) -> Self {
-        Fields { path: path.to_owned(), fields }
-    }
-
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

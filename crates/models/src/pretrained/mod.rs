@@ -18,6 +18,7 @@
 mod checkpoint;
 pub(crate) mod encoders;
 mod fields;
+pub mod gguf;
 pub(crate) mod names;
 
 use std::path::Path;
