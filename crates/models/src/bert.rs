@@ -399,7 +399,12 @@ pub(crate) const LAYOUT: Layout = Layout {
     card: CARD,
     prefix: "bert.",
     names: NAMES,
-    tokens: ["/cls.predictions.transform.dense", "/cls.predictions.transform.LayerNorm", "/cls.predictions"],
+    tokens: [
+        "/cls.predictions.transform.dense",
+        "/cls.predictions.transform.LayerNorm",
+        "/cls.predictions.decoder.weight",
+        "/cls.predictions.bias",
+    ],
     labels: ["pooler.dense", "/classifier"],
 };
 

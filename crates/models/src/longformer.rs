@@ -58,7 +58,8 @@ pub(crate) fn open(fields: &Fields, file: &Checkpoint) -> Result<Bert> {
     }
     let reach = windows.iter().map(|window| window / 2).collect();
     let global = if file.has("classifier.out_proj.weight") { vec![0] } else { Vec::new() };
-    let layout = Layout { card: CARD, prefix: "longformer.", names: &[NAMES, bert::NAMES].concat(), ..roberta::LAYOUT };
+    let names = [NAMES, bert::NAMES].concat();
+    let layout = Layout { card: CARD, prefix: "longformer.", names: &names, ..roberta::LAYOUT };
     let config = config.with_pattern(Pattern::Windows { reach, global });
     layout.open(config, [Activation::Gelu, Activation::Tanh], fields, file)
 }

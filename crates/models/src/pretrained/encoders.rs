@@ -14,20 +14,20 @@ use crate::error::Result;
 use crate::heads::{LabelHeadConfig, TokenHeadConfig};
 
 /// What a family calls its tensors. A name that begins with `/` has no prefix.
-pub(crate) struct Layout {
+pub(crate) struct Layout<'a> {
     /// The family's.
     pub card: Card,
     /// What precedes the body's names where there is a head.
     pub prefix: &'static str,
     /// Of the body.
-    pub names: Names<'static>,
+    pub names: Names<'a>,
     /// Of the head for hidden tokens: its linear layer, norm, table and bias.
     pub tokens: [&'static str; 4],
     /// Of the head for labels: its two linear layers.
     pub labels: [&'static str; 2],
 }
 
-impl Layout {
+impl Layout<'_> {
     /// The model of a checkpoint, with the heads whose tensors are there; `activations` are those of the heads for tokens and for labels.
     pub(crate) fn open(
         &self,

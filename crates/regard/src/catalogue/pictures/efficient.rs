@@ -1,7 +1,7 @@
 //! Pictures of what approximates exact attention, or replaces it: its weights beside the exact ones.
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use super::scene::{GROUP, Rows, TEXT, measured, on_one_scale, read, same, set, tensor, topics};
 use super::{Draw, Panel, Picture};
