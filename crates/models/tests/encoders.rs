@@ -243,7 +243,7 @@ fn configurations_that_make_no_model_are_refused() {
     );
     refused(
         "roberta",
-        &[("max_position_embeddings", "2")],
+        &[("max_position_embeddings", "1")],
         "pad_token_id is 1, expected a token of 23 and less than 1 positions",
     );
     refused("albert", &[("inner_group_num", "2")], "inner_group_num is 2, expected 1");
