@@ -5,8 +5,11 @@ mod catalogue;
 mod charlm;
 mod compare;
 mod drawing;
+mod embed;
 mod evaluate;
+mod fill;
 mod generate;
+mod inspect;
 mod language;
 mod output;
 mod pace;
@@ -46,6 +49,16 @@ enum Command {
     Pronounce(pronounce::Pronounce),
     /// Go on with a text.
     Generate(generate::Generate),
+    /// Show what every layer and head of a trained model looks at.
+    Inspect(inspect::Inspect),
+    /// Turn texts into vectors.
+    Embed(embed::Embed),
+    /// Rank texts by how near they are to another.
+    Similar(embed::Similar),
+    /// Fill in a hidden word.
+    Fill(fill::Fill),
+    /// Give texts labels.
+    Classify(fill::Classify),
     /// Train a model.
     #[command(subcommand)]
     Train(TrainTask),
@@ -123,6 +136,11 @@ fn main() -> ExitCode {
         Command::Evaluate(EvaluateTask::Language(command)) => command.run(),
         Command::Pronounce(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Embed(command) => command.run(),
+        Command::Similar(command) => command.run(),
+        Command::Fill(command) => command.run(),
+        Command::Classify(command) => command.run(),
         Command::View(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),
