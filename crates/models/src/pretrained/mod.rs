@@ -16,16 +16,18 @@
 //! ```
 
 mod checkpoint;
+pub(crate) mod encoders;
 mod fields;
 pub mod gguf;
 pub(crate) mod names;
 
 use std::path::Path;
 
+use crate::bert::Bert;
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::language::LanguageModel;
-use crate::{gemma2, gpt, gpt_neox, llama, mistral, qwen2};
+use crate::{albert, bert, bigbird, distilbert, gemma2, gpt, gpt_neox, llama, longformer, mistral, qwen2, roberta};
 
 pub use checkpoint::{Checkpoint, Stored};
 pub use fields::Fields;
@@ -44,16 +46,28 @@ type Open = fn(&Fields, &Checkpoint) -> Result<Pretrained>;
 
 /// `model_type` of the configurations that are known.
 const FAMILIES: &[(&str, Open)] = &[
+    ("albert", |fields, file| encoder(albert::open(fields, file)?)),
+    ("bert", |fields, file| encoder(bert::open(fields, file)?)),
+    ("big_bird", |fields, file| encoder(bigbird::open(fields, file)?)),
+    ("camembert", |fields, file| encoder(roberta::open(fields, file)?)),
+    ("distilbert", |fields, file| encoder(distilbert::open(fields, file)?)),
     ("gemma2", |fields, file| decoder(gemma2::open(fields, file)?)),
     ("gpt2", |fields, file| decoder(gpt::open(fields, file)?)),
     ("gpt_neox", |fields, file| decoder(gpt_neox::open(fields, file)?)),
     ("llama", |fields, file| decoder(llama::open(fields, file)?)),
+    ("longformer", |fields, file| encoder(longformer::open(fields, file)?)),
     ("mistral", |fields, file| decoder(mistral::open(fields, file)?)),
     ("qwen2", |fields, file| decoder(qwen2::open(fields, file)?)),
+    ("roberta", |fields, file| encoder(roberta::open(fields, file)?)),
+    ("xlm-roberta", |fields, file| encoder(roberta::open(fields, file)?)),
 ];
 
 fn decoder(model: impl LanguageModel + 'static) -> Result<Pretrained> {
     Ok(Pretrained::Decoder(Box::new(model)))
+}
+
+fn encoder(model: Bert) -> Result<Pretrained> {
+    Ok(Pretrained::Encoder(Box::new(model)))
 }
 
 /// The model in a folder.
