@@ -7,6 +7,7 @@ mod compare;
 mod drawing;
 mod evaluate;
 mod generate;
+mod graph;
 mod language;
 mod output;
 mod pace;
@@ -94,6 +95,8 @@ enum EvaluateTask {
     Translate(evaluate::Evaluate),
     /// Letters to phonemes, by word and phoneme error rate.
     G2p(evaluate::Evaluate),
+    /// A classifier of a graph's nodes, by the share of labels that are right.
+    Graph(graph::Evaluate),
     /// A language model, by perplexity: what remembering less of a text costs it.
     Language(language::Language),
 }
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Command::Train(TrainTask::Needle(command)) => command.run(Task::Needle),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
+        Command::Evaluate(EvaluateTask::Graph(command)) => command.run(),
         Command::Evaluate(EvaluateTask::Language(command)) => command.run(),
         Command::Pronounce(command) => command.run(),
         Command::Generate(command) => command.run(),

@@ -3,7 +3,8 @@
 //! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
 //! says what it looked at. [`search()`] turns any of them into a translator of sentences.
 //!
-//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text.
+//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text. A [`Gat`] gives the
+//! nodes of a graph their labels.
 //!
 //! ```
 //! use regard_models::{Search, Specials, TransformerConfig, search};
@@ -20,6 +21,7 @@
 //! ```
 
 mod error;
+mod gat;
 mod gpt;
 mod language;
 mod llama;
@@ -34,6 +36,7 @@ mod translator;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use gat::{CARD as GAT, Gat, GatConfig, GatOutput};
 pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer};
 pub use language::{DecoderState, LanguageModel};
 pub use llama::{CARD as LLAMA, Llama, LlamaConfig, LlamaLayer};

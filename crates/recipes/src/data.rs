@@ -21,7 +21,9 @@ mod bpe;
 pub mod characters;
 pub mod dictionary;
 pub mod pairs;
+mod pickle;
 pub mod pieces;
+pub mod planetoid;
 pub mod random;
 pub mod tokenizer;
 
