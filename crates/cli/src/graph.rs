@@ -1,4 +1,4 @@
-//! `regard evaluate graph`: how many nodes of a graph get the label that they have.
+//! `regard train graph` and `regard evaluate graph`: labels for the nodes of a graph.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,8 +6,55 @@ use std::path::PathBuf;
 use clap::Args;
 use regard_recipes::data::planetoid::Nodes;
 use regard_recipes::graph::{self, Report};
+use regard_recipes::train::Changes;
+use regard_recipes::train::graph::{self as recipe, GraphTraining};
 
-use crate::Result;
+use crate::pace::Pace;
+use crate::progress::Progress;
+use crate::{Result, interruption};
+
+#[derive(Args)]
+pub struct Train {
+    /// Folder with Planetoid's files, ind.NAME.x and so on.
+    #[arg(long, value_name = "DIR", required_unless_present = "resume", conflicts_with = "resume")]
+    data: Option<PathBuf>,
+    /// Which graph: cora or citeseer, or whatever the files are called; cora unless given.
+    #[arg(long, conflicts_with = "resume")]
+    name: Option<String>,
+    /// Folder of the run: model, checkpoint, metrics.jsonl and loss.svg.
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// What half the squared weights are multiplied with in the loss; 0.0005 unless given.
+    #[arg(long, conflicts_with = "resume")]
+    decay: Option<f32>,
+    #[command(flatten)]
+    pace: Pace,
+}
+
+impl Train {
+    pub fn run(self) -> Result {
+        let stop = interruption()?;
+        let mut progress = Progress::new("labelled nodes")?;
+        let mut observe = |event| progress.show(event);
+        let outcome = if self.pace.resume {
+            recipe::resume(&self.out, Changes { steps: self.pace.steps, augment: None }, &stop, &mut observe)?
+        } else {
+            let usual = GraphTraining::default();
+            let training = GraphTraining {
+                rate: self.pace.rate.unwrap_or(usual.rate),
+                decay: self.decay.unwrap_or(usual.decay),
+                steps: self.pace.steps.unwrap_or(usual.steps),
+                validate_every: self.pace.validate_every.unwrap_or(usual.validate_every),
+                shards: self.pace.shards.unwrap_or(usual.shards),
+                seed: self.pace.seed.unwrap_or(usual.seed),
+            };
+            let data = self.data.as_deref().ok_or("--data is missing")?;
+            let name = self.name.as_deref().unwrap_or("cora");
+            recipe::start(data, name, &self.out, training, &stop, &mut observe)?
+        };
+        progress.end("graph", &self.out, outcome)
+    }
+}
 
 #[derive(Args)]
 pub struct Evaluate {

@@ -71,6 +71,8 @@ enum TrainTask {
     Translate(train::Train),
     /// Letters to phonemes, from a pronouncing dictionary.
     G2p(train::Train),
+    /// Labels for the nodes of a graph.
+    Graph(graph::Train),
     /// A language model of a text's characters.
     Charlm(charlm::Charlm),
     /// A made-up task: repeat bytes from a memory that is read and written.
@@ -113,6 +115,7 @@ fn main() -> ExitCode {
         Command::Translate(command) => command.run(),
         Command::Train(TrainTask::Translate(command)) => command.run("translate", Preset::Small),
         Command::Train(TrainTask::G2p(command)) => command.run("g2p", Preset::G2p),
+        Command::Train(TrainTask::Graph(command)) => command.run(),
         Command::Train(TrainTask::Charlm(command)) => command.run(),
         Command::Train(TrainTask::Copy(command)) => command.run(Task::Copy),
         Command::Train(TrainTask::Recall(command)) => command.run(Task::Recall),

@@ -61,10 +61,10 @@ fn gat() -> Outcome {
     use regard::{Graph, Mode};
     use regard_models::GatConfig;
 
-    // Ten nodes in a ring, each with 20 features; three classes.
+    // Ten nodes in a ring, each with 20 features; three classes. A node sees the one before it, and itself.
     let device = Device::default();
-    let edges: Vec<(u32, u32)> = (0..10).map(|node| (node, (node + 1) % 10)).collect();
-    let graph = Graph::from_edges(10, &edges)?.with_self_loops()?;
+    let edges: Vec<(u32, u32)> = (0..10).flat_map(|node| [(node, (node + 1) % 10), (node, node)]).collect();
+    let graph = Graph::from_edges(10, &edges).map_err(regard::Error::from)?;
     let nodes = Tensor::random([10, 20], Distribution::Default, &device);
     let out = GatConfig::new(20, 3).init(&device)?.forward(nodes, &graph, Mode::Evaluate)?;
     // Each layer leaves a look at the weights of its edges.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use regard::Mode;
+use regard::{Graph, Mode};
 use regard_models::{Gat, GatConfig, weights};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,14 @@ use crate::folder::{self, CONFIG, WEIGHTS, read_json};
 pub enum NodeModel {
     /// Two layers of graph attention.
     Gat(GatConfig),
+}
+
+impl NodeModel {
+    /// How many numbers it learns.
+    pub(crate) fn numbers(&self) -> usize {
+        let Self::Gat(config) = self;
+        config.numbers()
+    }
 }
 
 /// How many of some nodes got their label.
@@ -52,11 +60,12 @@ pub fn load(path: &Path) -> Result<(Gat, GatConfig)> {
     if path.is_file() {
         return Ok(Gat::from_authors(&read(path)?, path, &device)?);
     }
-    let NodeModel::Gat(config) = read_json(&path.join(CONFIG))?;
+    let architecture: NodeModel = read_json(&path.join(CONFIG))?;
     let file = path.join(WEIGHTS);
     let bytes = read(&file)?;
-    let held = folder::holds(bytes.len(), config.numbers());
+    let held = folder::holds(bytes.len(), architecture.numbers());
     held.map_err(|problem| Error::Content { path: file.clone(), problem })?;
+    let NodeModel::Gat(config) = architecture;
     let model = weights::from_bytes(config.init(&device)?, &bytes, &file)?;
     Ok((model, config))
 }
@@ -67,13 +76,17 @@ pub(crate) fn features(nodes: &Nodes, device: &Device) -> Tensor<2> {
     Tensor::from_data(data, device)
 }
 
+/// Who sees whom: neighbours, and each node itself.
+pub(crate) fn looped(nodes: &Nodes) -> Result<Graph> {
+    Ok(nodes.graph.with_self_loops().map_err(regard::Error::from).map_err(regard_models::Error::from)?)
+}
+
 /// What a model makes of the nodes in `which`, all of which have a label.
 ///
 /// # Errors
 /// When the model has other features or classes than the data.
 pub fn evaluate(model: &Gat, nodes: &Nodes, which: &[usize]) -> Result<Report> {
-    let graph = nodes.graph.with_self_loops().map_err(regard::Error::from).map_err(regard_models::Error::from)?;
-    let logits = model.forward(features(nodes, &Device::default()), &graph, Mode::Evaluate)?.logits;
+    let logits = model.forward(features(nodes, &Device::default()), &looped(nodes)?, Mode::Evaluate)?.logits;
     let classes = logits.dims()[1];
     if classes != nodes.classes {
         return Err(Error::option(

@@ -83,6 +83,9 @@ impl Nodes {
             let problem = "not a label for each node with features, or not a node for each row of tx";
             return Err(wrong(problem.into()));
         }
+        if count - begin > 2 * index.len() {
+            return Err(wrong(format!("{count} nodes, of which test.index leaves out more than it lists")));
+        }
         if count.checked_mul(width).is_none_or(|numbers| numbers > MOST_NUMBERS) {
             return Err(wrong(format!("{count} nodes of {width} features, expected at most {MOST_NUMBERS} numbers")));
         }
