@@ -19,7 +19,7 @@ use regard::graph::{GraphAttention, GraphAttentionConfig, GraphLook};
 use regard::{Graph, Mode};
 
 use crate::error::{Error, Result};
-use crate::weights;
+use crate::weights::{self, Stored};
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -159,9 +159,6 @@ impl Gat {
         Ok((model, config))
     }
 }
-
-/// A tensor's shape and numbers.
-type Stored = (Vec<usize>, Vec<f32>);
 
 /// The tensors of the authors' file that have not been used.
 struct Authors(BTreeMap<String, Stored>);

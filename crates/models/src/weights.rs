@@ -21,6 +21,9 @@ pub enum Precision {
     F16,
 }
 
+/// A tensor's shape and numbers.
+pub(crate) type Stored = (Vec<usize>, Vec<f32>);
+
 /// Every parameter by path.
 pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let mut collector = Collector { path: Vec::new(), found: BTreeMap::new() };
@@ -77,7 +80,7 @@ pub fn from_bytes<M: Module>(module: M, bytes: &[u8], path: &Path) -> Result<M> 
 ///
 /// # Errors
 /// When the file is not safetensors, or a tensor has an unknown type or a number that is not finite.
-pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>> {
+pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Stored>> {
     let wrong = |reason: String| Error::Weights { path: path.to_owned(), reason };
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
     let mut values = BTreeMap::new();

@@ -21,6 +21,9 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
 /// One head: W, a₁, its bias, a₂, its bias, the output's bias.
 type Head = [Vec<f32>; 6];
 
+/// A tensor of a file: name, shape, numbers.
+type Named = (String, Vec<usize>, Vec<f32>);
+
 fn heads() -> Vec<(usize, Head)> {
     let mut heads = Vec::new();
     let mut width = WIDTH;
@@ -43,7 +46,7 @@ fn heads() -> Vec<(usize, Head)> {
 }
 
 /// Names, shapes and numbers as the authors' program has them.
-fn file(heads: &[(usize, Head)]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+fn file(heads: &[(usize, Head)]) -> Vec<Named> {
     let name = |name: &str, at: usize| if at == 0 { name.to_owned() } else { format!("{name}_{at}") };
     let mut tensors = Vec::new();
     for (at, (width, [project, receiver, one, sender, other, bias])) in heads.iter().enumerate() {
@@ -59,7 +62,7 @@ fn file(heads: &[(usize, Head)]) -> Vec<(String, Vec<usize>, Vec<f32>)> {
     tensors
 }
 
-fn bytes(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
+fn bytes(tensors: &[Named]) -> Vec<u8> {
     let stored: Vec<Vec<u8>> =
         tensors.iter().map(|(.., numbers)| numbers.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = tensors
@@ -122,7 +125,7 @@ fn the_network_of_the_authors() {
 #[test]
 fn a_file_that_is_no_such_network_is_refused() {
     let whole = file(&heads());
-    let says = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>), expected: &str| {
+    let says = |change: &dyn Fn(&mut Vec<Named>), expected: &str| {
         let mut tensors = whole.clone();
         change(&mut tensors);
         let said = Gat::from_authors(&bytes(&tensors), Path::new("gat"), &Device::default()).unwrap_err().to_string();
