@@ -20,14 +20,22 @@
 //! # Ok::<(), regard_models::Error>(())
 //! ```
 
+mod activation;
+mod encoder;
 mod error;
 mod gat;
+mod gemma2;
 mod gpt;
+mod gpt_neox;
 mod language;
 mod llama;
 pub mod llama2c;
+mod mistral;
 mod padded;
+pub mod pretrained;
+mod qwen2;
 mod recurrent;
+mod rope;
 mod sample;
 mod search;
 mod seq2seq;
@@ -35,12 +43,18 @@ mod transformer;
 mod translator;
 pub mod weights;
 
+pub use activation::Activation;
+pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use gat::{CARD as GAT, Gat, GatConfig, GatOutput};
+pub use gemma2::CARD as GEMMA2;
 pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer};
-pub use language::{DecoderState, LanguageModel};
-pub use llama::{CARD as LLAMA, Llama, LlamaConfig, LlamaLayer};
+pub use gpt_neox::{CARD as GPT_NEOX, GptNeox, GptNeoxConfig, GptNeoxLayer};
+pub use language::{Attend, DecoderState, LanguageModel};
+pub use llama::{CARD as LLAMA, Gemma, Llama, LlamaConfig, LlamaLayer, Windowed};
+pub use mistral::CARD as MISTRAL;
 pub use padded::Padded;
+pub use qwen2::CARD as QWEN2;
 pub use recurrent::{Bidirectional, Gru};
 pub use sample::{Continuation, Sampling};
 pub use search::{Hypothesis, Search, search};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use regard_kernel::{
     Attention, EdgeAttention, FeatureAttention, Graph, HashedAttention, LinearAttention, LocalAttention,
 };
@@ -228,7 +228,7 @@ pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<
         return Tensor::zeros(dims, &rows.device());
     }
     let bias = bias.unwrap_or_else(|| Tensor::zeros([0], &constants(&rows.device())));
-    adapter::linear(rows, weight, bias).reshape(dims)
+    adapter::linear(rows, weight.cast(FloatDType::F32), bias).reshape(dims)
 }
 
 /// Summed cross-entropy of the classes that a linear layer gives each row, with label smoothing `ε` (Szegedy et al. 2016,

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -22,7 +23,16 @@ pub struct Oracle(Vec<u8>);
 
 impl Oracle {
     pub fn open(name: &str) -> Self {
-        let path = format!("{}/tests/oracle/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        Self::read(&format!("oracle/{name}.safetensors"))
+    }
+
+    /// What transformers computes from a checkpoint of `tests/pretrained`.
+    pub fn pretrained(name: &str) -> Self {
+        Self::read(&format!("pretrained/{name}/expected.safetensors"))
+    }
+
+    fn read(name: &str) -> Self {
+        let path = format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"));
         Oracle(std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
@@ -53,6 +63,11 @@ impl Oracle {
         let ids: Vec<u32> = view.data().as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
         ids.chunks(view.shape()[1]).map(<[u32]>::to_vec).collect()
     }
+}
+
+/// A checkpoint's folder in `tests/pretrained`.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pretrained").join(name)
 }
 
 /// The numbers of a tensor.
