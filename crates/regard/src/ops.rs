@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use regard_kernel::{Attention, FeatureAttention, HashedAttention, LinearAttention, LocalAttention};
+use regard_kernel::{
+    Attention, EdgeAttention, FeatureAttention, Graph, HashedAttention, LinearAttention, LocalAttention,
+};
 
 use crate::adapter::{self, Labels};
 use crate::error::{Error, Result};
@@ -106,6 +108,25 @@ pub fn attend_local(
         return Err(Error::shape("positions", &positions.dims(), expected));
     }
     Ok(adapter::attend_local(queries, keys, values, positions, attention))
+}
+
+/// Attention along the edges of a graph, forward and backward, `softmax_j(a · leaky(q_i + k_j))` over the neighbours of each node;
+/// see [`regard_kernel::graph`]. queries `[batch, head, receiver, feature]`, keys `[batch, head, sender, feature]`, values
+/// `[batch, head, sender, value feature]`, vectors `[head, feature]`. A node that sees nobody gets zeros.
+///
+/// # Errors
+/// When the shapes do not fit each other or the graph.
+pub fn attend_edges(
+    queries: Tensor<4>,
+    keys: Tensor<4>,
+    values: Tensor<4>,
+    vectors: Tensor<2>,
+    graph: &Graph,
+    attention: EdgeAttention,
+) -> Result<Tensor<4>> {
+    let vectors: Tensor<4> = vectors.unsqueeze_dim::<3>(1).unsqueeze_dim(0);
+    attention.fits(graph, queries.dims(), keys.dims(), values.dims(), vectors.dims())?;
+    Ok(adapter::attend_edges(queries, keys, values, vectors, graph.clone(), attention))
 }
 
 /// `left · right` for each batch and head, with the kernel's product, forward and backward: left

@@ -7,6 +7,7 @@
 
 mod attention;
 mod dropout;
+mod edges;
 mod features;
 mod filter;
 mod hashed;
@@ -34,6 +35,7 @@ use regard_kernel::View;
 
 pub(crate) use attention::attend;
 pub(crate) use dropout::dropout;
+pub(crate) use edges::attend_edges;
 pub(crate) use features::attend_features;
 pub(crate) use filter::filter;
 pub(crate) use hashed::attend_hashed;
