@@ -116,8 +116,7 @@ impl Classifier {
     /// # Panics
     /// When the states are not as wide as the weight.
     pub fn scores(self, states: Tensor<2>) -> Tensor<2> {
-        let scores = states.matmul(self.weight.transpose());
-        self.bias.into_iter().fold(scores, |scores, bias| scores + bias.unsqueeze())
+        ops::linear(states, self.weight.transpose(), self.bias)
     }
 }
 
