@@ -9,6 +9,7 @@ mod embed;
 mod evaluate;
 mod fill;
 mod generate;
+mod graph;
 mod inspect;
 mod language;
 mod output;
@@ -83,6 +84,8 @@ enum TrainTask {
     Translate(train::Train),
     /// Letters to phonemes, from a pronouncing dictionary.
     G2p(train::Train),
+    /// Labels for the nodes of a graph.
+    Graph(graph::Train),
     /// A language model of a text's characters.
     Charlm(charlm::Charlm),
     /// A made-up task: repeat bytes from a memory that is read and written.
@@ -107,6 +110,8 @@ enum EvaluateTask {
     Translate(evaluate::Evaluate),
     /// Letters to phonemes, by word and phoneme error rate.
     G2p(evaluate::Evaluate),
+    /// A classifier of a graph's nodes, by the share of labels that are right.
+    Graph(graph::Evaluate),
     /// A language model, by perplexity: what remembering less of a text costs it.
     Language(language::Language),
 }
@@ -123,6 +128,7 @@ fn main() -> ExitCode {
         Command::Translate(command) => command.run(),
         Command::Train(TrainTask::Translate(command)) => command.run("translate", Preset::Small),
         Command::Train(TrainTask::G2p(command)) => command.run("g2p", Preset::G2p),
+        Command::Train(TrainTask::Graph(command)) => command.run(),
         Command::Train(TrainTask::Charlm(command)) => command.run(),
         Command::Train(TrainTask::Copy(command)) => command.run(Task::Copy),
         Command::Train(TrainTask::Recall(command)) => command.run(Task::Recall),
@@ -133,6 +139,7 @@ fn main() -> ExitCode {
         Command::Train(TrainTask::Needle(command)) => command.run(Task::Needle),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
+        Command::Evaluate(EvaluateTask::Graph(command)) => command.run(),
         Command::Evaluate(EvaluateTask::Language(command)) => command.run(),
         Command::Pronounce(command) => command.run(),
         Command::Generate(command) => command.run(),

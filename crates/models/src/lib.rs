@@ -3,7 +3,8 @@
 //! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
 //! says what it looked at. [`search()`] turns any of them into a translator of sentences.
 //!
-//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text.
+//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text. A [`Gat`] gives the
+//! nodes of a graph their labels.
 //!
 //! ```
 //! use regard_models::{Search, Specials, TransformerConfig, search};
@@ -26,6 +27,7 @@ mod bigbird;
 mod distilbert;
 mod encoder;
 mod error;
+mod gat;
 mod gemma2;
 mod gpt;
 mod gpt_neox;
@@ -55,6 +57,7 @@ pub use bigbird::{BlockSparse, CARD as BIG_BIRD};
 pub use distilbert::CARD as DISTIL_BERT;
 pub use encoder::Encoder;
 pub use error::{Error, Result};
+pub use gat::{CARD as GAT, Gat, GatConfig, GatOutput};
 pub use gemma2::CARD as GEMMA2;
 pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer};
 pub use gpt_neox::{CARD as GPT_NEOX, GptNeox, GptNeoxConfig, GptNeoxLayer};

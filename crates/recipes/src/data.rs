@@ -22,7 +22,9 @@ pub mod characters;
 pub mod dictionary;
 pub mod hub;
 pub mod pairs;
+mod pickle;
 pub mod pieces;
+pub mod planetoid;
 pub mod random;
 pub mod tokenizer;
 

@@ -27,6 +27,7 @@ pub mod data;
 mod error;
 pub mod evaluate;
 mod folder;
+pub mod graph;
 pub mod interpreter;
 pub mod optimizer;
 pub mod perplexity;
