@@ -62,8 +62,9 @@ impl Layout<'_> {
         };
         names.extend([("labels.dense", Source::At(dense)), ("labels.output", Source::At(output))]);
         let config = config.with_tokens(tokens).with_labels(labels);
-        let model = load(config.init(&Device::default())?, file, prefix, &names)?;
-        Ok(Bert { card: self.card, ..model })
+        let mut model = load(config.init(&Device::default())?, file, prefix, &names)?;
+        model.card = self.card;
+        Ok(model)
     }
 }
 
