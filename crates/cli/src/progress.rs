@@ -11,7 +11,8 @@ use crate::Result;
 
 /// A bar of so many texts, on a terminal.
 pub fn texts(count: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left").expect("a template that is right");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left").expect("a template that is right");
     ProgressBar::new(count as u64).with_style(style)
 }
 

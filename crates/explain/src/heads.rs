@@ -151,7 +151,9 @@ mod tests {
         let mut trace = Trace::new("", "");
         let axis = trace.add_axis("text", tokens);
         let evidence = Evidence::Weights(heads.concat());
-        trace.add_site(Site { name: "decoder.self".into(), layer: 0, queries: axis, keys: axis, heads: 4, evidence }).unwrap();
+        trace
+            .add_site(Site { name: "decoder.self".into(), layer: 0, queries: axis, keys: axis, heads: 4, evidence })
+            .unwrap();
         let found = trace.profiles().unwrap();
         assert_eq!((found[0].entropy, found[0].first, found[0].induction), (0.0, 1.0, Some(0.0)));
         assert_eq!((found[0].same, found[0].previous), (Some(0.5), Some(0.25)));

@@ -126,7 +126,7 @@ pub struct Bert {
     config: BertConfig,
     /// What it is called: descendants differ in numbers and looks only.
     #[module(skip)]
-    pub(crate) card: Card,
+    card: Card,
 }
 
 /// Self attention, then a feed-forward network, each with its norm behind.
@@ -235,6 +235,11 @@ impl Bert {
     /// The configuration that it was made with.
     pub fn config(&self) -> &BertConfig {
         &self.config
+    }
+
+    /// The same, known as one of its descendants.
+    pub(crate) fn called(self, card: Card) -> Self {
+        Bert { card, ..self }
     }
 
     fn check(&self, text: &Padded, segments: Option<&[u32]>) -> Result<()> {

@@ -116,9 +116,10 @@ impl Reader {
         let pooled: Tensor<2> = match pooling {
             Pooling::First => states.narrow(1, 0, 1).squeeze_dim(1),
             Pooling::Mean => {
-                let share = padded.lengths().iter().flat_map(|&real| {
-                    (0..length).map(move |at| if at < real { 1.0 / real as f32 } else { 0.0 })
-                });
+                let share = padded
+                    .lengths()
+                    .iter()
+                    .flat_map(|&real| (0..length).map(move |at| if at < real { 1.0 / real as f32 } else { 0.0 }));
                 let share = TensorData::new(share.collect::<Vec<f32>>(), [rows, 1, length]);
                 Tensor::<3>::from_data(share, &states.device()).matmul(states).squeeze_dim(1)
             }
@@ -145,7 +146,11 @@ impl Reader {
         let ids = self.encode(&text, 0)?;
         let places: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == id).collect();
         let [place] = places[..] else {
-            return Err(Error::option("text", format!("one with {} hidden places", places.len()), format!("one {mask}")));
+            return Err(Error::option(
+                "text",
+                format!("one with {} hidden places", places.len()),
+                format!("one {mask}"),
+            ));
         };
         let states = self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, None)?;
         let scores = self.model.fill(states.narrow(1, place, 1).squeeze_dim(1));
@@ -157,7 +162,8 @@ impl Reader {
             .into_iter()
             .take(count)
             .map(|token| {
-                let filled: Vec<u32> = ids.iter().map(|&other| if other == id { token as u32 } else { other }).collect();
+                let filled: Vec<u32> =
+                    ids.iter().map(|&other| if other == id { token as u32 } else { other }).collect();
                 let shown = self.tokenizer.shown(token as u32).trim().to_owned();
                 Ok(Filling { token: shown, text: self.tokenizer.decode(&filled)?, probability: likely[token] })
             })

@@ -162,7 +162,8 @@ fn gguf_model(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
     let found = vocabulary.ok_or_else(|| content("no vocabulary in it".into()))?;
     if found.kind != "llama" || found.begin.unwrap_or(1) != 1 || found.end.unwrap_or(2) != 2 {
         let begins = (found.begin, found.end);
-        let problem = format!("a tokenizer of kind {:?} with the ends {begins:?}, expected llama, SentencePiece's", found.kind);
+        let problem =
+            format!("a tokenizer of kind {:?} with the ends {begins:?}, expected llama, SentencePiece's", found.kind);
         return Err(content(problem));
     }
     if found.tokens.len() != model.vocabulary() {

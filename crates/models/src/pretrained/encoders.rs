@@ -62,9 +62,7 @@ impl Layout<'_> {
         };
         names.extend([("labels.dense", Source::At(dense)), ("labels.output", Source::At(output))]);
         let config = config.with_tokens(tokens).with_labels(labels);
-        let mut model = load(config.init(&Device::default())?, file, prefix, &names)?;
-        model.card = self.card;
-        Ok(model)
+        Ok(load(config.init(&Device::default())?, file, prefix, &names)?.called(self.card))
     }
 }
 

@@ -48,8 +48,10 @@ impl HubTokenizer {
         if !path.exists()
             && let Some(other) = OTHERS.iter().find(|other| folder.join(other).exists())
         {
-            let problem = format!("missing; {other}, which is there, is not read: in Python, transformers' \
-                                   AutoTokenizer.from_pretrained(…).save_pretrained(…) writes {NAME}");
+            let problem = format!(
+                "missing; {other}, which is there, is not read: in Python, transformers' \
+                                   AutoTokenizer.from_pretrained(…).save_pretrained(…) writes {NAME}"
+            );
             return Err(content(problem));
         }
         let unreadable = |source| DataError::Read { path: path.clone(), source };
@@ -62,7 +64,8 @@ impl HubTokenizer {
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| content(error.to_string()))?;
         let known = tokenizer.get_vocab(true);
-        if let Some((token, id)) = known.iter().max_by_key(|(_, id)| **id).filter(|(_, id)| **id as usize >= vocabulary) {
+        if let Some((token, id)) = known.iter().max_by_key(|(_, id)| **id).filter(|(_, id)| **id as usize >= vocabulary)
+        {
             let problem = format!("the token {token:?} has the id {id}, the model knows {vocabulary} tokens");
             return Err(content(problem));
         }
