@@ -3,6 +3,8 @@
 // Each test program uses its own part.
 #![allow(dead_code)]
 
+pub mod checkpoint;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
