@@ -5,8 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::checkpoint::{copy, refused, rewrite, set};
-use common::{Oracle, close, folder, numbers};
+use common::{Oracle, close, copy, folder, numbers, refused, rewrite, set};
 use regard::{Mode, mix};
 use regard_models::pretrained::{self, Checkpoint, Fields, Pretrained, gguf};
 use regard_models::{LanguageModel, Padded};

@@ -5,8 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::checkpoint::{copy, refused, rename, rewrite, set};
-use common::{Oracle, close, folder, numbers};
+use common::{Oracle, close, copy, folder, numbers, refused, rewrite, rewritten, set};
 use regard::Mode;
 use regard_models::pretrained::{self, Pretrained};
 use regard_models::{EncoderDecoder, Padded, Search, Site, Translator, search};
@@ -206,7 +205,8 @@ fn tables_under_their_other_names_are_found_and_missing_ones_are_named() {
     let file = Oracle::pretrained("bart");
     let source = Padded::new(&texts(&file, "source"), 1, 23).unwrap();
     let at = copy("bart");
-    rename(at.path(), "model.shared.weight", "model.decoder.embed_tokens.weight");
+    let other = |name: String| name.replace("model.shared.weight", "model.decoder.embed_tokens.weight");
+    rewritten(at.path(), |name, shape, data| Some((other(name), shape, data)));
     let Pretrained::Translator(model) = pretrained::open(at.path()).unwrap() else { panic!("no translator") };
     let states = model.encode(&source, Mode::Evaluate, None).unwrap();
     close("states", &real(&numbers(&states), &source), &real(&file.tensors_as_stored()["states"].1, &source), 1e-4);

@@ -17,6 +17,7 @@
 //! ```
 
 mod checkpoint;
+pub(crate) mod encoders;
 mod fields;
 pub mod gguf;
 pub(crate) mod names;
@@ -24,11 +25,13 @@ mod wishes;
 
 use std::path::Path;
 
+use crate::bert::Bert;
 use crate::encoder::Encoder;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::Result;
 use crate::language::LanguageModel;
-use crate::{bart, gemma2, gpt, gpt_neox, llama, marian, mistral, qwen2, t5};
+use crate::{albert, bart, bert, bigbird, distilbert, gemma2, gpt, gpt_neox, llama};
+use crate::{longformer, marian, mistral, qwen2, roberta, t5};
 
 pub use checkpoint::{Checkpoint, Stored};
 pub use fields::Fields;
@@ -50,21 +53,33 @@ type Open = fn(&Fields, &Checkpoint) -> Result<Pretrained>;
 
 /// `model_type` of the configurations that are known.
 const FAMILIES: &[(&str, Open)] = &[
+    ("albert", |fields, file| encoder(albert::open(fields, file)?)),
     ("bart", |fields, file| translator(bart::open(fields, file)?)),
+    ("bert", |fields, file| encoder(bert::open(fields, file)?)),
+    ("big_bird", |fields, file| encoder(bigbird::open(fields, file)?)),
+    ("camembert", |fields, file| encoder(roberta::open(fields, file)?)),
+    ("distilbert", |fields, file| encoder(distilbert::open(fields, file)?)),
     ("gemma2", |fields, file| decoder(gemma2::open(fields, file)?)),
     ("gpt2", |fields, file| decoder(gpt::open(fields, file)?)),
     ("gpt_neox", |fields, file| decoder(gpt_neox::open(fields, file)?)),
     ("llama", |fields, file| decoder(llama::open(fields, file)?)),
+    ("longformer", |fields, file| encoder(longformer::open(fields, file)?)),
     ("marian", |fields, file| translator(marian::open(fields, file)?)),
     ("mbart", |fields, file| translator(bart::open_mbart(fields, file)?)),
     ("mistral", |fields, file| decoder(mistral::open(fields, file)?)),
     ("mt5", |fields, file| translator(t5::open_mt5(fields, file)?)),
     ("qwen2", |fields, file| decoder(qwen2::open(fields, file)?)),
+    ("roberta", |fields, file| encoder(roberta::open(fields, file)?)),
     ("t5", |fields, file| translator(t5::open(fields, file)?)),
+    ("xlm-roberta", |fields, file| encoder(roberta::open(fields, file)?)),
 ];
 
 fn decoder(model: impl LanguageModel + 'static) -> Result<Pretrained> {
     Ok(Pretrained::Decoder(Box::new(model)))
+}
+
+fn encoder(model: Bert) -> Result<Pretrained> {
+    Ok(Pretrained::Encoder(Box::new(model)))
 }
 
 fn translator(model: impl EncoderDecoder + 'static) -> Result<Pretrained> {
@@ -85,6 +100,14 @@ pub fn open(folder: &Path) -> Result<Pretrained> {
         return Err(checkpoint::wrong(fields.path(), reason));
     };
     open(&fields, &Checkpoint::open(folder)?)
+}
+
+/// Whether a folder has the configuration of such a model, and not of one that was trained here.
+///
+/// # Errors
+/// When its configuration cannot be read.
+pub fn is_pretrained(folder: &Path) -> Result<bool> {
+    Ok(Fields::open(folder)?.maybe::<String>("model_type")?.is_some())
 }
 
 /// Refuses a configuration that claims more layers than the file has tensors: whatever it claims, memory is taken only for what is there.

@@ -7,6 +7,7 @@
 
 mod attention;
 mod dropout;
+mod edges;
 mod features;
 mod filter;
 mod hashed;
@@ -34,11 +35,12 @@ use regard_kernel::View;
 
 pub(crate) use attention::attend;
 pub(crate) use dropout::dropout;
+pub(crate) use edges::attend_edges;
 pub(crate) use features::attend_features;
 pub(crate) use filter::filter;
 pub(crate) use hashed::attend_hashed;
 pub(crate) use layer_norm::layer_norm;
-pub(crate) use linear::linear;
+pub(crate) use linear::{linear, quantized_linear};
 pub(crate) use linear_attention::linear_attention;
 pub(crate) use linear_cross_entropy::{Labels, linear_cross_entropy};
 pub(crate) use local::attend_local;

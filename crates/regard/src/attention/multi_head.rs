@@ -280,7 +280,7 @@ impl MultiHeadAttention {
 }
 
 /// Refuses what is no probability of dropping.
-pub(super) fn check_dropout(dropout: f32) -> Result<()> {
+pub(crate) fn check_dropout(dropout: f32) -> Result<()> {
     if (0.0..1.0).contains(&dropout) {
         return Ok(());
     }
