@@ -5,24 +5,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Oracle, close, copy, folder, numbers, rewritten, set};
+use common::{Oracle, close, copy, folder, numbers, refused, rewrite, set};
 use regard::{Mode, mix};
 use regard_models::pretrained::{self, Checkpoint, Fields, Pretrained, gguf};
 use regard_models::{LanguageModel, Padded};
-
-#[track_caller]
-fn refused(folder: &Path, said: &str) {
-    let error = pretrained::open(folder).map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains(said), "{said:?} in {error:?}");
-}
-
-/// The weights with one tensor changed; without it, where `change` returns nothing.
-fn rewrite(folder: &Path, name: &str, change: impl Fn(Vec<usize>, Vec<u8>) -> Option<(Vec<usize>, Vec<u8>)>) {
-    rewritten(folder, |other, shape, data| {
-        let (shape, data) = if other == name { change(shape, data)? } else { (shape, data) };
-        Some((other, shape, data))
-    });
-}
 
 #[test]
 fn a_configuration_that_makes_no_model_is_refused() {

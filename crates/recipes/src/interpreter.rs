@@ -10,6 +10,7 @@ use crate::data::tokenizer::{EOS, Tokenizer};
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, WEIGHTS, parse_json, read_json};
 use crate::presets::{Architecture, Network, with_network};
+use burn::module::Module;
 use burn::tensor::Device;
 use regard_explain::{Evidence, Site as TraceSite, Trace};
 use regard_models::weights;
@@ -214,7 +215,7 @@ impl Architecture {
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.
-pub(crate) fn write_model<M: Translator>(
+pub(crate) fn write_model<M: Translator + Module>(
     folder: &Path,
     model: &M,
     architecture: &Architecture,

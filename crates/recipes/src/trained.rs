@@ -5,7 +5,8 @@ use std::path::Path;
 use regard_explain::Trace;
 use regard_models::pretrained::{self, Pretrained, is_pretrained};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::folder::CONFIG;
 use crate::reader::Reader;
 use crate::writer::Writer;
 
@@ -30,6 +31,11 @@ impl Trained {
         match pretrained::open(path)? {
             Pretrained::Encoder(model) => Reader::of(path, model).map(Trained::Reader),
             Pretrained::Decoder(model) => Writer::of(path, model).map(Trained::Writer),
+            Pretrained::Translator(_) => {
+                let problem =
+                    "a model that writes a text for a text, expected one that reads texts or goes on with them";
+                Err(Error::Content { path: path.join(CONFIG), problem: problem.into() })
+            }
         }
     }
 

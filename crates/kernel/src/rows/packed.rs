@@ -15,20 +15,18 @@ use crate::{pack, scratch};
 
 /// Columns of a panel: as many vectors as the micro-kernel has side by side.
 const PANEL: usize = 64;
-/// Rows of a panel that fit into the first cache beside what they are multiplied with.
-const DEPTH: usize = 96;
-/// Rows that are packed at a time, which bounds working memory.
-const PACKED: usize = 8 * DEPTH;
-/// Most rows of the result that one task works on: what they need stays in the second cache.
-const BLOCK: usize = 192;
+/// Rows of a panel that are packed at a time: with them, half of the second cache is left for what they are multiplied with.
+const DEPTH: usize = 384;
+/// Rows of the result that a task has at least, for the sake of which a panel is packed once more.
+const LEAST: usize = 192;
+/// Rows of the result that a task has at most: the sums stay in the second cache.
+const MOST: usize = 768;
 /// Rows of a task are a multiple of this, which the micro-kernel cuts without a rest.
 const TILE: usize = 6;
 /// With fewer rows than this, packing costs more than it saves.
 const FEW: usize = 24;
 /// Columns of a task where rows are few.
-const STRIP: usize = 256;
-/// What it takes to pack a number, in multiplications.
-const PACKING: f64 = 8.0;
+const STRIP: usize = 128;
 
 /// The right-hand side of a product.
 #[derive(Clone, Copy)]
@@ -69,20 +67,11 @@ pub(super) fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
         return;
     }
     let columns = right.columns();
-    let whole = pad(columns) == columns;
     match right {
-        Right::Straight(right) if whole && left.rows < FEW && right.row_stride >= columns => add_few(left, right, out),
-        _ if whole => add_packed(left, right, out, columns),
-        // Rows of whole vectors, for the time of the product.
-        _ => scratch::with([left.rows * pad(columns)], |[padded]| {
-            for (padded, out) in padded.chunks_exact_mut(pad(columns)).zip(out.chunks_exact(columns)) {
-                padded[..columns].copy_from_slice(out);
-            }
-            add_packed(left, right, padded, columns);
-            for (out, padded) in out.chunks_exact_mut(columns).zip(padded.chunks_exact(pad(columns))) {
-                out.copy_from_slice(&padded[..columns]);
-            }
-        }),
+        Right::Straight(right) if left.rows < FEW && pad(columns) == columns && right.row_stride >= columns => {
+            add_few(left, right, out);
+        }
+        _ => add_packed(left, right, out),
     }
 }
 
@@ -117,42 +106,38 @@ fn add_few(left: Matrix<'_>, right: Stored<'_>, out: &mut [f32]) {
     });
 }
 
-/// As [`add_product`], where the rows of `out` are whole vectors.
-fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32], columns: usize) {
-    let stride = pad(columns);
-    let work = left.rows as f64 * left.columns as f64 * columns as f64;
-    // Tasks of one size, of whole tiles of the micro-kernel, at least one a thread.
-    let count = left.rows.div_ceil(BLOCK).next_multiple_of(rayon::current_num_threads());
-    let tall = left.rows.div_ceil(count.max(1)).next_multiple_of(TILE);
-    scratch::with([PACKED.min(left.columns) * stride], |[packed]| {
-        for depth in blocks(0..left.columns, PACKED) {
-            // `[slice of DEPTH rows][panel][row][column]`
-            let mut rest = &mut packed[..depth.len() * stride];
-            let mut panels = vec![];
-            for rows in blocks(depth.clone(), DEPTH) {
-                for panel in blocks(0..columns, PANEL) {
-                    let (to, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * pad(panel.len()));
-                    panels.push((rows.clone(), panel, to));
-                    rest = others;
-                }
-            }
-            let numbers = depth.len() as f64 * stride as f64;
-            run(PACKING * numbers, panels, |(rows, panel, to)| right.pack(rows, panel, to));
-            let packed = &packed[..depth.len() * stride];
-            let tasks = out.chunks_mut(tall * stride).zip(blocks(0..left.rows, tall)).collect();
-            run(work, tasks, |(out, block): (&mut [f32], Range<usize>)| {
-                let mut rest = packed;
-                for rows in blocks(depth.clone(), DEPTH) {
-                    let left = part(left.slice(block.clone()), rows);
-                    for panel in blocks(0..columns, PANEL) {
-                        let lanes = pad(panel.len());
-                        let (right, others) = rest.split_at(left.columns * lanes);
-                        gemm_strided(1.0, left, right, Base::Sum, &mut out[panel.start..], [lanes, stride], 0..lanes);
-                        rest = others;
-                    }
-                }
-            });
+/// As [`add_product`], for many rows. A task has a panel's columns of some rows; it packs the panel and adds up in memory of
+/// its own, which no other task's share lies between.
+fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
+    let columns = right.columns();
+    // As many rows a task as leave enough tasks for every thread.
+    let wanted = (4 * rayon::current_num_threads()).div_ceil(columns.div_ceil(PANEL));
+    let tall = left.rows.div_ceil(wanted).clamp(LEAST, MOST).next_multiple_of(TILE);
+    let mut tasks = vec![];
+    for (rows, out) in blocks(0..left.rows, tall).zip(out.chunks_mut(tall * columns)) {
+        let start = tasks.len();
+        tasks.extend(blocks(0..columns, PANEL).map(|panel| (rows.clone(), panel, Vec::with_capacity(rows.len()))));
+        for row in out.chunks_exact_mut(columns) {
+            tasks[start..].iter_mut().zip(row.chunks_mut(PANEL)).for_each(|((.., rows), part)| rows.push(part));
         }
+    }
+    let work = left.rows as f64 * left.columns as f64 * columns as f64;
+    run(work, tasks, |(rows, panel, mut out)| {
+        let lanes = pad(panel.len());
+        scratch::with([rows.len() * lanes, DEPTH * lanes], |[sums, packed]| {
+            for (sums, out) in sums.chunks_exact_mut(lanes).zip(&out) {
+                sums[..out.len()].copy_from_slice(out);
+                sums[out.len()..].fill(0.0);
+            }
+            for depth in blocks(0..left.columns, DEPTH) {
+                right.pack(depth.clone(), panel.clone(), packed);
+                let left = part(left.slice(rows.clone()), depth);
+                gemm_strided(1.0, left, packed, Base::Sum, sums, [lanes; 2], 0..lanes);
+            }
+            for (sums, out) in sums.chunks_exact(lanes).zip(&mut out) {
+                out.copy_from_slice(&sums[..out.len()]);
+            }
+        });
     });
 }
 
