@@ -175,7 +175,7 @@ fn longformer() -> Outcome {
 fn bigbird() -> Outcome {
     use regard_models::{BertConfig, BlockSparse, Encoder, Padded, Pattern};
 
-    // Of 15 blocks of 4 positions each sees 5, the first of them twice.
+    // Of 15 blocks of 4 positions each sees 5 at most, the first of them twice.
     let pattern = Pattern::Blocks(BlockSparse { block: 4, random: 1 });
     let config = BertConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(2);
     let model = config.with_pattern(pattern).init(&Device::default())?;
