@@ -33,7 +33,6 @@ mod gat;
 mod gemma2;
 mod gpt;
 mod gpt_neox;
-mod heads;
 mod language;
 mod layers;
 mod llama;
@@ -58,7 +57,10 @@ pub mod weights;
 pub use activation::Activation;
 pub use albert::CARD as ALBERT;
 pub use bart::{Bart, BartConfig, BartPositions, CARD as BART};
-pub use bert::{Bert, BertConfig, BertLayer, CARD as BERT, Pattern, SelfAttention};
+pub use bert::{
+    Bert, BertConfig, BertLayer, CARD as BERT, LabelHead, LabelHeadConfig, Pattern, SelfAttention, TokenHead,
+    TokenHeadConfig,
+};
 pub use bigbird::{BlockSparse, CARD as BIG_BIRD};
 pub use distilbert::CARD as DISTIL_BERT;
 pub use encoder::Encoder;
@@ -68,7 +70,6 @@ pub use gat::{CARD as GAT, Gat, GatConfig, GatOutput};
 pub use gemma2::CARD as GEMMA2;
 pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer};
 pub use gpt_neox::{CARD as GPT_NEOX, GptNeox, GptNeoxConfig, GptNeoxLayer};
-pub use heads::{LabelHead, LabelHeadConfig, TokenHead, TokenHeadConfig};
 pub use language::{Attend, DecoderState, LanguageModel};
 pub use layers::{DecoderLayer, EncoderLayer, FeedForward, Norm};
 pub use llama::{CARD as LLAMA, Gemma, Llama, LlamaConfig, LlamaLayer, Windowed};

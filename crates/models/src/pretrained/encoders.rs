@@ -9,9 +9,8 @@ use super::checkpoint::wrong;
 use super::names::{Names, Source, load};
 use super::{Checkpoint, Fields, check_layers};
 use crate::activation::Activation;
-use crate::bert::{Bert, BertConfig};
+use crate::bert::{Bert, BertConfig, LabelHeadConfig, TokenHeadConfig};
 use crate::error::Result;
-use crate::heads::{LabelHeadConfig, TokenHeadConfig};
 
 /// What a family calls its tensors. A name that begins with `/` has no prefix.
 pub(crate) struct Layout<'a> {

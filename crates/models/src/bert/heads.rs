@@ -55,7 +55,7 @@ pub struct LabelHeadConfig {
 
 impl TokenHeadConfig {
     /// Random weights: normal, 0.02.
-    pub(crate) fn init(self, [width, embedded, vocabulary]: [usize; 3], epsilon: f32, device: &Device) -> TokenHead {
+    pub(super) fn init(self, [width, embedded, vocabulary]: [usize; 3], epsilon: f32, device: &Device) -> TokenHead {
         TokenHead {
             dense: linear(width, embedded, device),
             norm: LayerNormConfig::new(embedded).with_epsilon(epsilon).init(device),
@@ -68,7 +68,7 @@ impl TokenHeadConfig {
 
 impl TokenHead {
     /// `[position, width]` → `[position, vocabulary]`.
-    pub(crate) fn forward(&self, states: Tensor<2>, embedding: &Param<Tensor<2>>) -> Tensor<2> {
+    pub(super) fn forward(&self, states: Tensor<2>, embedding: &Param<Tensor<2>>) -> Tensor<2> {
         let states = self.norm.forward(self.activation.forward(self.dense.forward(states)));
         let table = self.head.as_ref().unwrap_or(embedding);
         Classifier { weight: table.val(), bias: Some(self.bias.val()), cap: None }.scores(states)
@@ -77,7 +77,7 @@ impl TokenHead {
 
 impl LabelHeadConfig {
     /// Random weights: normal, 0.02.
-    pub(crate) fn init(&self, width: usize, device: &Device) -> LabelHead {
+    pub(super) fn init(&self, width: usize, device: &Device) -> LabelHead {
         LabelHead {
             dense: linear(width, width, device),
             output: linear(width, self.names.len(), device),
@@ -88,16 +88,16 @@ impl LabelHeadConfig {
 
 impl LabelHead {
     /// `[row, position, width]` → `[row, label]`.
-    pub(crate) fn forward(&self, states: Tensor<3>) -> Tensor<2> {
+    pub(super) fn forward(&self, states: Tensor<3>) -> Tensor<2> {
         let first = states.slice_dim(1, 0..1).squeeze_dim(1);
         self.output.forward(self.activation.forward(self.dense.forward(first)))
     }
 }
 
-pub(crate) fn normal() -> Initializer {
+pub(super) fn normal() -> Initializer {
     Initializer::Normal { mean: 0.0, std: 0.02 }
 }
 
-pub(crate) fn linear(from: usize, to: usize, device: &Device) -> Linear {
+pub(super) fn linear(from: usize, to: usize, device: &Device) -> Linear {
     LinearConfig::new(from, to).with_initializer(Some(normal())).init(device)
 }
