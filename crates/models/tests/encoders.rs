@@ -257,7 +257,7 @@ fn configurations_that_make_no_model_are_refused() {
     refused("longformer", &[("attention_window", "5")], "attention_window is 5, expected even numbers above 0");
     refused("longformer", &[("attention_window", "[4, 0]")], "attention_window is 0, expected even numbers above 0");
     refused("longformer", &[("attention_window", "[4]")], "pattern is 1 windows, expected 2, one a layer");
-    refused("big_bird", &[("block_size", "0")], "block_size is 0, expected at least 1");
+    refused("big_bird", &[("block_size", "0")], "pattern is blocks of 0 positions, expected at least 1");
     refused(
         "big_bird",
         &[("attention_type", "\"etc\"")],
