@@ -146,7 +146,6 @@ pub struct BertLayer {
 
 /// What a layer looks with.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a layer holds one, and matrices are elsewhere")]
 pub enum SelfAttention {
     /// At what the mask shows.
     Masked(MultiHeadAttention),

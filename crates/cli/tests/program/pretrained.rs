@@ -22,7 +22,8 @@ fn model(name: &str, named: &[(u32, &str)]) -> TempDir {
     }
     let config: Value = serde_json::from_slice(&fs::read(to.path().join("config.json")).unwrap()).unwrap();
     let count = config["vocab_size"].as_u64().unwrap() as u32;
-    let word = |id: u32| named.iter().find(|(other, _)| *other == id).map_or(format!("w{id}"), |(_, word)| (*word).into());
+    let word =
+        |id: u32| named.iter().find(|(other, _)| *other == id).map_or(format!("w{id}"), |(_, word)| (*word).into());
     let vocabulary: Value = (0..count).map(|id| (word(id), Value::from(id))).collect::<serde_json::Map<_, _>>().into();
     write_tokenizer(to.path(), vocabulary);
     to
@@ -105,7 +106,8 @@ fn an_encoder_reads_fills_and_labels() {
         fed(&["embed", text(folder), "-o", text(&file)], lines).succeeds();
         assert!(fs::metadata(file).unwrap().len() > 3 * 4 * vectors[0].len() as u64);
     }
-    with("embed", folder, &["w1", "-o", "x.csv"]).fails(&["cannot write \"csv\", expected a file that ends in .npy or"]);
+    with("embed", folder, &["w1", "-o", "x.csv"])
+        .fails(&["cannot write \"csv\", expected a file that ends in .npy or"]);
     let ranked = with("similar", folder, &["w4 w5 w6", "w7 w8", "w4 w5 w6"]).succeeds();
     assert!(ranked.starts_with(" 1.0000  w4 w5 w6\n"), "{ranked}");
     let filled = with("fill", folder, &["w4 [MASK] w6", "--top", "3"]).succeeds();
@@ -138,7 +140,8 @@ fn an_encoder_decoder_translates_and_summarizes() {
 fn tokenizers_that_do_not_fit_are_refused() {
     let folder = model("gpt2", &[]);
     let folder = folder.path();
-    let vocabulary: Value = (0..30).map(|id| (format!("w{id}"), Value::from(id))).collect::<serde_json::Map<_, _>>().into();
+    let vocabulary: Value =
+        (0..30).map(|id| (format!("w{id}"), Value::from(id))).collect::<serde_json::Map<_, _>>().into();
     write_tokenizer(folder, vocabulary);
     with("generate", folder, &["w1"]).fails(&["tokenizer.json", "has the id 29, the model knows 23 tokens"]);
     fs::write(folder.join("tokenizer.json"), "{}").unwrap();
