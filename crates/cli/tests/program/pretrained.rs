@@ -117,7 +117,7 @@ fn an_encoder_reads_fills_and_labels() {
     assert!(with("inspect", folder, &["w4 w5", "-q"]).succeeds().contains("layer  head"));
     with("fill", folder, &["w4 w5"]).fails(&["text is one with 0 hidden places, expected one [MASK]"]);
     with("embed", folder, &["w4", " "]).fails(&["text is empty (number 2)"]);
-    with("generate", folder, &["w4"]).fails(&["config.json", "expected one that goes on with them"]);
+    with("generate", folder, &["w4"]).fails(&["config.json", "expected one that goes on with texts"]);
     fed(&["embed", text(folder)], b"").fails(&["no text, expected arguments or lines"]);
 }
 
