@@ -2,7 +2,8 @@
 //!
 //! Beam search keeps the `width` most likely beginnings at each step. Finished ones are ranked by
 //! `log p(target) / length^penalty` (Wu et al. 2016, arXiv:1609.08144, in the simpler form of fairseq and Marian), the
-//! length including the end token. Width 1 is greedy search.
+//! length including the end token. A source is done with as many finished targets as there are beams (what Python's `generate` calls
+//! early stopping). Width 1 is greedy search.
 
 use burn::tensor::activation::log_softmax;
 

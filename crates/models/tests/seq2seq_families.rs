@@ -106,6 +106,22 @@ fn t5_with_gates_in_bf16() {
 }
 
 #[test]
+fn mt5_is_a_t5_that_never_scales_its_states() {
+    let file = Oracle::pretrained("t5_gated");
+    let padded = |name: &str| Padded::new(&texts(&file, name), 0, 23).unwrap();
+    let at = copy("t5_gated");
+    for field in ["feed_forward_proj", "scale_decoder_outputs"] {
+        set(at.path(), field, "null");
+    }
+    set(at.path(), "tie_word_embeddings", "true");
+    set(at.path(), "model_type", "\"mt5\"");
+    let Pretrained::Translator(model) = pretrained::open(at.path()).unwrap() else { panic!("no translator") };
+    let target = padded("target");
+    let logits = numbers(&model.forward(&padded("source"), &target, Mode::Evaluate, None).unwrap());
+    close("logits", &real(&logits, &target), &real(&file.tensors_as_stored()["logits"].1, &target), 1e-4);
+}
+
+#[test]
 fn bart() {
     agrees("bart");
 }

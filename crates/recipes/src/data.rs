@@ -19,13 +19,17 @@ pub(crate) mod augment;
 pub mod batches;
 mod bpe;
 pub mod characters;
+mod charsmap;
 pub mod dictionary;
 pub mod hub;
+mod marian;
 pub mod pairs;
 mod pickle;
 pub mod pieces;
 pub mod planetoid;
+mod protobuf;
 pub mod random;
+pub mod sentencepiece;
 pub mod tokenizer;
 
 use std::path::PathBuf;
