@@ -96,6 +96,7 @@ fn shelf(family: Family) -> &'static str {
         Family::Heads => "heads",
         Family::Efficient => "efficient",
         Family::Memory => "memory",
+        Family::Graphs => "graphs",
         Family::Probes => "probes",
         Family::Models => "models",
     }

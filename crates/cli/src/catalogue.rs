@@ -33,7 +33,7 @@ pub struct Show {
 pub fn all() -> Vec<Card> {
     let mut all = cards();
     all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG]);
-    all.extend([regard_models::GPT, regard_models::LLAMA]);
+    all.extend([regard_models::GPT, regard_models::LLAMA, regard_models::GAT]);
     all
 }
 

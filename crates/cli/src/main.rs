@@ -5,8 +5,12 @@ mod catalogue;
 mod charlm;
 mod compare;
 mod drawing;
+mod embed;
 mod evaluate;
+mod fill;
 mod generate;
+mod graph;
+mod inspect;
 mod language;
 mod output;
 mod pace;
@@ -46,6 +50,16 @@ enum Command {
     Pronounce(pronounce::Pronounce),
     /// Go on with a text.
     Generate(generate::Generate),
+    /// Show what every layer and head of a trained model looks at.
+    Inspect(inspect::Inspect),
+    /// Turn texts into vectors.
+    Embed(embed::Embed),
+    /// Rank texts by how near they are to another.
+    Similar(embed::Similar),
+    /// Fill in a hidden word.
+    Fill(fill::Fill),
+    /// Give texts labels.
+    Classify(fill::Classify),
     /// Train a model.
     #[command(subcommand)]
     Train(TrainTask),
@@ -70,6 +84,8 @@ enum TrainTask {
     Translate(train::Train),
     /// Letters to phonemes, from a pronouncing dictionary.
     G2p(train::Train),
+    /// Labels for the nodes of a graph.
+    Graph(graph::Train),
     /// A language model of a text's characters.
     Charlm(charlm::Charlm),
     /// A made-up task: repeat bytes from a memory that is read and written.
@@ -94,6 +110,8 @@ enum EvaluateTask {
     Translate(evaluate::Evaluate),
     /// Letters to phonemes, by word and phoneme error rate.
     G2p(evaluate::Evaluate),
+    /// A classifier of a graph's nodes, by the share of labels that are right.
+    Graph(graph::Evaluate),
     /// A language model, by perplexity: what remembering less of a text costs it.
     Language(language::Language),
 }
@@ -110,6 +128,7 @@ fn main() -> ExitCode {
         Command::Translate(command) => command.run(),
         Command::Train(TrainTask::Translate(command)) => command.run("translate", Preset::Small),
         Command::Train(TrainTask::G2p(command)) => command.run("g2p", Preset::G2p),
+        Command::Train(TrainTask::Graph(command)) => command.run(),
         Command::Train(TrainTask::Charlm(command)) => command.run(),
         Command::Train(TrainTask::Copy(command)) => command.run(Task::Copy),
         Command::Train(TrainTask::Recall(command)) => command.run(Task::Recall),
@@ -120,9 +139,15 @@ fn main() -> ExitCode {
         Command::Train(TrainTask::Needle(command)) => command.run(Task::Needle),
         Command::Evaluate(EvaluateTask::Translate(command)) => command.translate(),
         Command::Evaluate(EvaluateTask::G2p(command)) => command.pronounce(),
+        Command::Evaluate(EvaluateTask::Graph(command)) => command.run(),
         Command::Evaluate(EvaluateTask::Language(command)) => command.run(),
         Command::Pronounce(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Embed(command) => command.run(),
+        Command::Similar(command) => command.run(),
+        Command::Fill(command) => command.run(),
+        Command::Classify(command) => command.run(),
         Command::View(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),

@@ -44,6 +44,10 @@ fn model(name: &str) -> Result<Picture> {
             "No weights of it come with the program. `regard generate` reads llama2.c's files, and with `--html` draws what they \
              look at.",
         ),
+        "GAT" => nothing(
+            "No weights of it come with the program. `regard train graph` makes some; what its layers look at is in the pictures of \
+             GraphAttention.",
+        ),
         _ => Err(format!("{name} has a card and no picture").into()),
     }
 }

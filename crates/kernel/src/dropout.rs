@@ -116,6 +116,16 @@ impl Dropout {
         Ok(Self { probability, seed })
     }
 
+    /// Multiplies what belongs to one query `[batch, head, query]` and some keys with what their weights are multiplied with.
+    pub(crate) fn apply(&self, [batch, head, query]: [usize; 3], keys: &[u32], numbers: &mut [f32]) {
+        let (queries, others) = weight_keys(self.seed, batch, head);
+        let query = hash(query, queries);
+        let (threshold, scale) = (threshold(self.probability), scale(self.probability));
+        for (x, &key) in numbers.iter_mut().zip(keys) {
+            *x *= if mix(query ^ hash(key as usize, others), others.1) >= threshold { scale } else { 0.0 };
+        }
+    }
+
     /// Fills a tile with what its weights are multiplied with: 0 or `1 / (1 - p)`.
     pub(crate) fn fill(&self, tile: &Tile, mask: &mut Scores) {
         let (queries, keys) = weight_keys(self.seed, tile.batch, tile.head);

@@ -11,17 +11,19 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
-use regard::attention::{Look, MultiHeadAttention, MultiHeadAttentionConfig};
+use regard::attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 use regard::catalogue::{Card, Family};
 use regard::position::{LearnedPositions, LearnedPositionsConfig};
-use regard::{Attention, Causal, LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode, ScaledDot};
+use regard::{LayerNorm, LayerNormConfig, Linear, LinearConfig, Mode};
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::language::{DecoderState, LanguageModel};
-use crate::padded::{Padded, id_tensor};
-use crate::translator::{Classifier, Sight, Site, check_dropout, check_length};
+use crate::language::{Attend, LanguageModel};
+use crate::padded::embed;
+use crate::pretrained::names::{Names, Source, load};
+use crate::pretrained::{Checkpoint, Fields, check_layers};
+use crate::translator::{Classifier, check_dropout};
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -56,6 +58,12 @@ pub struct GptConfig {
     /// Whether the output is read with the embedding.
     #[config(default = true)]
     pub tied: bool,
+    /// Added to the variance of the norms.
+    #[config(default = 1e-5)]
+    pub epsilon: f32,
+    /// Between the feed-forward networks' layers.
+    #[config(default = "Activation::GeluTanh")]
+    pub activation: Activation,
     /// Probability of dropping an embedding's, a residual's or an attention weight's element.
     #[config(default = 0.1)]
     pub dropout: f32,
@@ -114,11 +122,13 @@ impl GptConfig {
         let (width, inner) = (self.width, self.inner_width());
         let normal = |std| Initializer::Normal { mean: 0.0, std };
         let linear = |from, to, std| {
-            let drawn = LinearConfig::new(from, to).with_bias(false).with_initializer(Some(normal(std))).init(device);
-            Linear { bias: Some(Initializer::Zeros.init([to], device)), ..drawn }
+            let config = LinearConfig::new(from, to).with_bias(false).with_initializer(Some(normal(std)));
+            let mut drawn = config.init(device);
+            drawn.bias = Some(Initializer::Zeros.init([to], device));
+            drawn
         };
         let residual = 0.02 / (2.0 * self.layers as f64).sqrt();
-        let norm = || LayerNormConfig::new(width).init(device);
+        let norm = || LayerNormConfig::new(width).with_epsilon(self.epsilon).init(device);
         let layers = (0..self.layers)
             .map(|_| {
                 let config = MultiHeadAttentionConfig::new(width, self.heads).with_dropout(self.dropout);
@@ -148,30 +158,6 @@ impl GptConfig {
     }
 }
 
-/// `x / 2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`, written with `1 + tanh(u) = 2 σ(2u)` and products for the cube.
-fn gelu(x: Tensor<3>) -> Tensor<3> {
-    let scale = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
-    let square = x.clone() * x.clone();
-    let gate = sigmoid(x.clone() * (square * (0.044_715 * scale) + scale));
-    x * gate
-}
-
-impl GptLayer {
-    /// `x + f(norm(x))` twice; `attend` is the attention, which differs between reading a text and going on with one.
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        dropout: f32,
-        mode: Mode,
-        attend: impl FnOnce(&MultiHeadAttention, Tensor<3>) -> Result<Tensor<3>>,
-    ) -> Result<Tensor<3>> {
-        let seen = attend(&self.attention, self.attention_norm.forward(x.clone()))?;
-        let x = x + mode.dropout(seen, dropout);
-        let inner = gelu(self.inner.forward(self.feed_forward_norm.forward(x.clone())));
-        Ok(x + mode.dropout(self.outer.forward(inner), dropout))
-    }
-}
-
 impl Gpt {
     /// The configuration that it was made with.
     pub fn config(&self) -> &GptConfig {
@@ -181,18 +167,6 @@ impl Gpt {
     /// Where the weights are.
     pub fn device(&self) -> Device {
         self.embedding.val().device()
-    }
-
-    fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize) -> Result<Tensor<3>> {
-        let ids = id_tensor(ids, shape, &self.device());
-        let tokens = burn::tensor::module::embedding(self.embedding.val(), ids);
-        Ok(tokens + self.positions.forward(start, shape[1])?.unsqueeze())
-    }
-
-    /// The last norm, and positions one below the other.
-    fn finish(&self, x: Tensor<3>) -> Tensor<2> {
-        let [rows, length, width] = x.dims();
-        self.norm.forward(x).reshape([rows * length, width])
     }
 }
 
@@ -215,38 +189,56 @@ impl LanguageModel for Gpt {
 
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding);
-        Classifier { weight: weight.val(), bias: None }
+        Classifier { weight: weight.val(), bias: None, cap: None, blocks: None }
     }
 
-    fn states(&self, text: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
-        check_length("text", text.width(), self.config.context)?;
-        let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
-        let dropout = self.config.dropout;
-        let mut x = mode.dropout(self.embed(text.ids(), [text.rows(), text.width()], 0)?, dropout);
-        for (layer, block) in self.layers.iter().enumerate() {
-            let mut look: Option<Look> = None;
-            x = block.forward(x, dropout, mode, |attention, x| {
-                let out = attention.forward(x.clone(), x, &causal, mode)?;
-                look = Some(out.look);
-                Ok(out.output)
-            })?;
-            if let (Some(sights), Some(look)) = (sights.as_deref_mut(), look) {
-                sights.push(Sight { site: Site::DecoderSelf, layer, looks: vec![look] });
-            }
-        }
-        Ok(self.finish(x))
+    fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize, mode: Mode) -> Result<Tensor<3>> {
+        let tokens = embed(&self.embedding, ids, shape) + self.positions.forward(start, shape[1])?.unsqueeze();
+        Ok(mode.dropout(tokens, self.config.dropout))
     }
 
-    fn read(&self, tokens: &[u32], state: &mut DecoderState) -> Result<Tensor<2>> {
-        let tokens = Padded::new(&[tokens], 0, self.config.vocabulary)?;
-        check_length("text", self.positions(state, tokens.width()), self.config.context)?;
-        // Aligned to the last key: the cache holds what came before.
-        let causal = Attention::new(ScaledDot::default()).mask(Causal::default());
-        let mut x = self.embed(tokens.ids(), [1, tokens.width()], state.position())?;
-        for (block, cache) in self.layers.iter().zip(state.caches()) {
-            x = block.forward(x, 0.0, Mode::Evaluate, |attention, x| Ok(attention.decode(x, cache, &causal)?))?;
-        }
-        state.advance(tokens.width());
-        Ok(self.finish(x))
+    fn layer(&self, layer: usize, x: Tensor<3>, mode: Mode, attend: &mut Attend) -> Result<Tensor<3>> {
+        let (layer, dropout) = (&self.layers[layer], self.config.dropout);
+        let seen = attend(&layer.attention, layer.attention_norm.forward(x.clone()))?;
+        let x = x + mode.dropout(seen, dropout);
+        let inner = layer.inner.forward(layer.feed_forward_norm.forward(x.clone()));
+        Ok(x + mode.dropout(layer.outer.forward(self.config.activation.forward(inner)), dropout))
     }
+
+    fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        self.norm.forward(x)
+    }
+}
+
+const NAMES: Names = &[
+    ("embedding", Source::At("wte.weight")),
+    ("positions.table", Source::At("wpe.weight")),
+    ("layers.#.attention_norm", Source::At("h.#.ln_1")),
+    ("layers.#.attention.query", Source::Share("h.#.attn.c_attn", 0, 3)),
+    ("layers.#.attention.key", Source::Share("h.#.attn.c_attn", 1, 3)),
+    ("layers.#.attention.value", Source::Share("h.#.attn.c_attn", 2, 3)),
+    ("layers.#.attention.output", Source::Straight("h.#.attn.c_proj")),
+    ("layers.#.feed_forward_norm", Source::At("h.#.ln_2")),
+    ("layers.#.inner", Source::Straight("h.#.mlp.c_fc")),
+    ("layers.#.outer", Source::Straight("h.#.mlp.c_proj")),
+    ("norm", Source::At("ln_f")),
+    ("head", Source::At("/lm_head.weight")),
+];
+
+/// The model of a checkpoint.
+pub(crate) fn open(fields: &Fields, file: &Checkpoint) -> Result<Gpt> {
+    fields.expect("scale_attn_weights", true)?;
+    fields.expect("scale_attn_by_inverse_layer_idx", false)?;
+    let config = GptConfig::new(fields.get("vocab_size")?)
+        .with_context(fields.or("n_positions", 1024)?)
+        .with_width(fields.or("n_embd", 768)?)
+        .with_inner(fields.maybe("n_inner")?)
+        .with_heads(fields.or("n_head", 12)?)
+        .with_layers(fields.or("n_layer", 12)?)
+        .with_tied(fields.or("tie_word_embeddings", true)?)
+        .with_epsilon(fields.or("layer_norm_epsilon", 1e-5)?)
+        .with_activation(fields.activation("activation_function", "gelu_new")?);
+    check_layers(fields, file, config.layers)?;
+    let prefix = if file.has("transformer.wte.weight") { "transformer." } else { "" };
+    load(config.init(&Device::default())?, file, prefix, NAMES)
 }

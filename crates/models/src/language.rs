@@ -3,15 +3,19 @@
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
+use regard::attention::{Look, MultiHeadAttention};
 use regard::cache::{CacheConfig, Policy};
 use regard::catalogue::Card;
-use regard::{Mode, ops};
+use regard::{Attention, Causal, Mode, ScaledDot};
 
 use crate::error::{Error, Result};
 use crate::padded::Padded;
-use crate::translator::{Classifier, Sight};
+use crate::translator::{Classifier, Sight, Site, check_length};
 
-/// A model of text from left to right.
+/// What a layer attends with: its heads, and the states they look at.
+pub type Attend<'a> = dyn FnMut(&MultiHeadAttention, Tensor<3>) -> Result<Tensor<3>> + 'a;
+
+/// A model of text from left to right: a family says what its layers are, and reads texts in one go or bit by bit.
 pub trait LanguageModel: Debug + Send + Sync {
     /// The catalogue's card.
     fn card(&self) -> Card;
@@ -25,21 +29,77 @@ pub trait LanguageModel: Debug + Send + Sync {
     /// Layers, each of which has a cache.
     fn layers(&self) -> usize;
 
+    /// What goes into the first layer for tokens of which the first stands at position `start`, `[row, position, width]`.
+    ///
+    /// # Errors
+    /// When the positions go beyond the context.
+    fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize, mode: Mode) -> Result<Tensor<3>>;
+
+    /// A layer, from 0; `attend` differs between reading a text and going on with one.
+    ///
+    /// # Errors
+    /// As `attend`.
+    fn layer(&self, layer: usize, x: Tensor<3>, mode: Mode, attend: &mut Attend) -> Result<Tensor<3>>;
+
+    /// How a layer's queries look back, the last query at the last key.
+    fn attention(&self, _layer: usize) -> Attention {
+        Attention::new(ScaledDot::default()).mask(Causal::default())
+    }
+
+    /// What the last layer's states become before the classifier.
+    fn finish(&self, x: Tensor<3>) -> Tensor<3>;
+
+    /// What reads the next token from a state.
+    fn classifier(&self) -> Classifier;
+
     /// What the next token is to be read from at every position of `text`, `[row · position, width]`. Shorter rows are
     /// padded at their ends, where states mean nothing. With `sights`, also what was looked at.
     ///
     /// # Errors
     /// When the text is longer than the context.
-    fn states(&self, text: &Padded, mode: Mode, sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>>;
-
-    /// What reads the next token from a state.
-    fn classifier(&self) -> Classifier;
+    fn states(&self, text: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
+        check_length("text", text.width(), self.context())?;
+        let mut x = self.embed(text.ids(), [text.rows(), text.width()], 0, mode)?;
+        for layer in 0..self.layers() {
+            let attention = self.attention(layer);
+            let mut look: Option<Look> = None;
+            x = self.layer(layer, x, mode, &mut |heads, x| {
+                let out = heads.forward(x.clone(), x, &attention, mode)?;
+                look = Some(out.look);
+                Ok(out.output)
+            })?;
+            if let (Some(sights), Some(look)) = (sights.as_deref_mut(), look) {
+                sights.push(Sight { site: Site::DecoderSelf, layer, looks: vec![look] });
+            }
+        }
+        Ok(rows(self.finish(x)))
+    }
 
     /// Reads further tokens of one text: what the token after each is to be read from, `[token, width]`.
     ///
     /// # Errors
     /// When there is no token, one is not of the vocabulary, or the text grows beyond the context.
-    fn read(&self, tokens: &[u32], state: &mut DecoderState) -> Result<Tensor<2>>;
+    fn read(&self, tokens: &[u32], state: &mut DecoderState) -> Result<Tensor<2>> {
+        let tokens = Padded::new(&[tokens], 0, self.vocabulary())?;
+        check_length("text", self.positions(state, tokens.width()), self.context())?;
+        let mut x = self.embed(tokens.ids(), [1, tokens.width()], state.position, Mode::Evaluate)?;
+        for (layer, cache) in state.caches.iter_mut().enumerate() {
+            let attention = self.attention(layer);
+            x =
+                self.layer(layer, x, Mode::Evaluate, &mut |heads, x| Ok(heads.decode(x, &mut **cache, &attention)?))?;
+        }
+        state.position += tokens.width();
+        Ok(rows(self.finish(x)))
+    }
+
+    /// The same model with its weights in blocks of 8-bit numbers; see [`Linear::quantized`](regard::Linear::quantized).
+    ///
+    /// # Errors
+    /// When the family has no such form, or a weight is infinite or not a number.
+    fn quantized(self: Box<Self>) -> Result<Box<dyn LanguageModel>> {
+        let given = self.card().name.to_owned();
+        Err(Error::Config { argument: "quantized", given, expected: "LLaMA or a descendant".into() })
+    }
 
     /// How many positions of the context there must be for so many more tokens.
     fn positions(&self, state: &DecoderState, more: usize) -> usize {
@@ -90,9 +150,7 @@ pub trait LanguageModel: Debug + Send + Sync {
         let inputs: Vec<&[u32]> = texts.iter().map(|text| &text.as_ref()[..length - 1]).collect();
         let targets: Vec<u32> = texts.iter().flat_map(|text| &text.as_ref()[1..]).copied().collect();
         let states = self.states(&Padded::new(&inputs, 0, self.vocabulary())?, mode, None)?;
-        let Classifier { weight, bias } = self.classifier();
-        let loss = ops::linear_cross_entropy(states, weight, bias, &targets, 0.0, None)?;
-        Ok((loss, targets.len()))
+        Ok((self.classifier().cross_entropy(states, &targets)?, targets.len()))
     }
 
     /// Cross-entropy, in nats, of every token of `text` but the first, each given those before it as `state`'s caches remember
@@ -106,8 +164,7 @@ pub trait LanguageModel: Debug + Send + Sync {
         };
         let read: Vec<u32> = [first].into_iter().chain(rest).copied().take(rest.len()).collect();
         let states = self.read(&read, state)?;
-        let Classifier { weight, bias } = self.classifier();
-        let loss = ops::linear_cross_entropy(states, weight, bias, rest, 0.0, None)?;
+        let loss = self.classifier().cross_entropy(states, rest)?;
         Ok(f64::from(loss.into_scalar::<f32>()))
     }
 }
@@ -134,14 +191,10 @@ impl DecoderState {
     pub(crate) fn reach(&self) -> Option<usize> {
         self.caches.first().and_then(|cache| cache.reach())
     }
+}
 
-    /// Bottom to top.
-    pub(crate) fn caches(&mut self) -> impl Iterator<Item = &mut (dyn Policy + 'static)> {
-        self.caches.iter_mut().map(|cache| &mut **cache)
-    }
-
-    /// So many more tokens are read.
-    pub(crate) fn advance(&mut self, tokens: usize) {
-        self.position += tokens;
-    }
+/// Positions one below the other.
+fn rows(x: Tensor<3>) -> Tensor<2> {
+    let [rows, length, width] = x.dims();
+    x.reshape([rows * length, width])
 }

@@ -3,7 +3,8 @@
 //! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
 //! says what it looked at. [`search()`] turns any of them into a translator of sentences.
 //!
-//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text.
+//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text. A [`Gat`] gives the
+//! nodes of a graph their labels.
 //!
 //! ```
 //! use regard_models::{Search, Specials, TransformerConfig, search};
@@ -19,13 +20,29 @@
 //! # Ok::<(), regard_models::Error>(())
 //! ```
 
+mod activation;
+mod albert;
+mod bert;
+mod bigbird;
+mod distilbert;
+mod encoder;
 mod error;
+mod gat;
+mod gemma2;
 mod gpt;
+mod gpt_neox;
+mod heads;
 mod language;
 mod llama;
 pub mod llama2c;
+mod longformer;
+mod mistral;
 mod padded;
+pub mod pretrained;
+mod qwen2;
 mod recurrent;
+mod roberta;
+mod rope;
 mod sample;
 mod search;
 mod seq2seq;
@@ -33,12 +50,26 @@ mod transformer;
 mod translator;
 pub mod weights;
 
+pub use activation::Activation;
+pub use albert::CARD as ALBERT;
+pub use bert::{Bert, BertConfig, BertLayer, CARD as BERT, Pattern, SelfAttention};
+pub use bigbird::{BlockSparse, CARD as BIG_BIRD};
+pub use distilbert::CARD as DISTIL_BERT;
+pub use encoder::Encoder;
 pub use error::{Error, Result};
+pub use gat::{CARD as GAT, Gat, GatConfig, GatOutput};
+pub use gemma2::CARD as GEMMA2;
 pub use gpt::{CARD as GPT, Gpt, GptConfig, GptLayer};
-pub use language::{DecoderState, LanguageModel};
-pub use llama::{CARD as LLAMA, Llama, LlamaConfig, LlamaLayer};
+pub use gpt_neox::{CARD as GPT_NEOX, GptNeox, GptNeoxConfig, GptNeoxLayer};
+pub use heads::{LabelHead, LabelHeadConfig, TokenHead, TokenHeadConfig};
+pub use language::{Attend, DecoderState, LanguageModel};
+pub use llama::{CARD as LLAMA, Gemma, Llama, LlamaConfig, LlamaLayer, Windowed};
+pub use longformer::CARD as LONGFORMER;
+pub use mistral::CARD as MISTRAL;
 pub use padded::Padded;
+pub use qwen2::CARD as QWEN2;
 pub use recurrent::{Bidirectional, Gru};
+pub use roberta::CARD as ROBERTA;
 pub use sample::{Continuation, Sampling};
 pub use search::{Hypothesis, Search, search};
 pub use seq2seq::{BAHDANAU, Decoding, LUONG, Seq2Seq, Seq2SeqConfig, Seq2SeqState};

@@ -1,4 +1,5 @@
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::module::Param;
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
 
@@ -69,4 +70,11 @@ impl Padded {
 pub(crate) fn id_tensor<const D: usize>(ids: &[u32], shape: [usize; D], device: &Device) -> Tensor<D, Int> {
     let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
     Tensor::from_data(TensorData::new(ids, shape), device)
+}
+
+/// The rows of a table `[token, width]`, in 32 bits whatever it is stored in: `[row, position, width]`.
+pub(crate) fn embed(table: &Param<Tensor<2>>, ids: &[u32], shape: [usize; 2]) -> Tensor<3> {
+    let table = table.val();
+    let ids = id_tensor(ids, shape, &table.device());
+    burn::tensor::module::embedding(table, ids).cast(FloatDType::F32)
 }

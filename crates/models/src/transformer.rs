@@ -342,7 +342,7 @@ impl Translator for Transformer {
     }
 
     fn classifier(&self) -> Classifier {
-        Classifier { weight: self.embedding.val(), bias: None }
+        Classifier { weight: self.embedding.val(), bias: None, cap: None, blocks: None }
     }
 
     fn start(&self, source: &Padded) -> Result<TransformerState> {

@@ -1,13 +1,17 @@
 //! What the encoder–decoders have in common: train on pairs, and write a sentence token by token.
 
+use std::sync::Arc;
+
 use burn::module::Module;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use regard::attention::Look;
 use regard::catalogue::Card;
+use regard::rows::Quantized;
 use regard::{Mode, ops};
 
 use crate::error::{Error, Result};
-use crate::padded::Padded;
+use crate::padded::{Padded, id_tensor};
 
 /// The ids with a meaning of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -108,6 +112,10 @@ pub struct Classifier {
     pub weight: Tensor<2>,
     /// `[vocabulary]`
     pub bias: Option<Tensor<1>>,
+    /// What bounds the scores, `cap · tanh(score / cap)`, if anything does.
+    pub cap: Option<f32>,
+    /// The weight in blocks of 8-bit numbers, which scores are then computed with.
+    pub blocks: Option<Arc<Quantized>>,
 }
 
 impl Classifier {
@@ -116,7 +124,28 @@ impl Classifier {
     /// # Panics
     /// When the states are not as wide as the weight.
     pub fn scores(self, states: Tensor<2>) -> Tensor<2> {
-        ops::linear(states, self.weight.transpose(), self.bias)
+        let scores = match self.blocks {
+            Some(blocks) => ops::quantized_linear(states, blocks, self.bias),
+            None => ops::linear(states, self.weight.transpose(), self.bias),
+        };
+        self.cap.into_iter().fold(scores, |scores, cap| (scores / cap).tanh() * cap)
+    }
+
+    /// Summed cross-entropy of the rows' targets.
+    ///
+    /// # Errors
+    /// When there is not a target a row, or one is not of the vocabulary.
+    pub(crate) fn cross_entropy(self, states: Tensor<2>, targets: &[u32]) -> Result<Tensor<1>> {
+        if self.cap.is_none() && self.blocks.is_none() {
+            return Ok(ops::linear_cross_entropy(states, self.weight, self.bias, targets, 0.0, None)?);
+        }
+        let [vocabulary, _] = self.weight.dims();
+        if let Some(bad) = targets.iter().find(|&&target| target as usize >= vocabulary) {
+            let expected = format!("tokens below {vocabulary}");
+            return Err(Error::Input { argument: "targets", given: bad.to_string(), expected });
+        }
+        let targets: Tensor<2, Int> = id_tensor(targets, [targets.len(), 1], &states.device());
+        Ok(-log_softmax(self.scores(states), 1).gather(1, targets).sum())
     }
 }
 
@@ -209,7 +238,7 @@ pub trait Translator: Module + Sync {
         let input = Padded::new(&inputs, pad, vocabulary)?;
         let output = Padded::new(&outputs, pad, vocabulary)?;
         let states = self.states(&source, &input, mode, None)?;
-        let Classifier { weight, bias } = self.classifier();
+        let Classifier { weight, bias, .. } = self.classifier();
         let loss = ops::linear_cross_entropy(states, weight, bias, output.ids(), smoothing, Some(pad))?;
         Ok((loss, output.lengths().iter().sum()))
     }

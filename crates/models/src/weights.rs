@@ -21,6 +21,9 @@ pub enum Precision {
     F16,
 }
 
+/// A tensor's shape and numbers.
+pub(crate) type Stored = (Vec<usize>, Vec<f32>);
+
 /// Every parameter by path.
 pub fn parameters<M: Module>(module: &M) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let mut collector = Collector { path: Vec::new(), found: BTreeMap::new() };
@@ -70,13 +73,22 @@ pub fn to_bytes<M: Module>(
 /// a number that is not finite.
 pub fn from_bytes<M: Module>(module: M, bytes: &[u8], path: &Path) -> Result<M> {
     let wrong = |reason: String| Error::Weights { path: path.to_owned(), reason };
+    assign(module, read(bytes, path)?).map_err(wrong)
+}
+
+/// Every tensor in `bytes`, which were read from `path`.
+///
+/// # Errors
+/// When the file is not safetensors, or a tensor has an unknown type or a number that is not finite.
+pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Stored>> {
+    let wrong = |reason: String| Error::Weights { path: path.to_owned(), reason };
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(format!("not a safetensors file: {error}")))?;
     let mut values = BTreeMap::new();
     for (name, view) in file.tensors() {
         let numbers = numbers(&view).map_err(|reason| wrong(format!("tensor {name}: {reason}")))?;
         values.insert(name, (view.shape().to_vec(), numbers));
     }
-    assign(module, values).map_err(wrong)
+    Ok(values)
 }
 
 /// `module` with these parameters.

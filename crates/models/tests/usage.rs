@@ -9,6 +9,7 @@ type Outcome = regard_models::Result<()>;
 fn what_the_book_prints_runs() {
     for (name, run) in [
         ("BahdanauDecoder", bahdanau_decoder as fn() -> Outcome),
+        ("GAT", gat),
         ("GPT-2", gpt_2),
         ("LLaMA", llama),
         ("LuongDecoder", luong_decoder),
@@ -51,6 +52,23 @@ fn transformer() -> Outcome {
     let model = config.init(&Device::default())?;
     let found = search(&model, &[vec![5, 6, 7]], &Search::default())?;
     assert_eq!(found.len(), 1);
+    Ok(())
+}
+
+/// GAT
+fn gat() -> Outcome {
+    use burn::tensor::{Distribution, Tensor};
+    use regard::{Graph, Mode};
+    use regard_models::GatConfig;
+
+    // Ten nodes in a ring, each with 20 features; three classes. A node sees the one before it, and itself.
+    let device = Device::default();
+    let edges: Vec<(u32, u32)> = (0..10).flat_map(|node| [(node, (node + 1) % 10), (node, node)]).collect();
+    let graph = Graph::from_edges(10, &edges).map_err(regard::Error::from)?;
+    let nodes = Tensor::random([10, 20], Distribution::Default, &device);
+    let out = GatConfig::new(20, 3).init(&device)?.forward(nodes, &graph, Mode::Evaluate)?;
+    // Each layer leaves a look at the weights of its edges.
+    assert_eq!((out.logits.dims(), out.looks[0].weights()?.dims()), ([10, 3], [8, 20]));
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! Training: the same bits for the same options, however often it is interrupted.
 //!
 //! A recipe is data and a loss: [`pairs`] trains a translator or a speller, [`text`] a language model, [`tasks`] a mechanism
-//! on a made-up problem. The loop is this file's.
+//! on a made-up problem, [`graph`] a classifier of a graph's nodes. The loop is this file's.
 //! A batch is worked on by [`shards`](crate::shards). What it holds, and what dropout drops, are functions of the seed and
 //! the step, so a checkpoint needs only the optimiser's state and a position.
 
+pub mod graph;
 pub mod pairs;
 pub mod tasks;
 pub mod text;

@@ -30,6 +30,7 @@ pub mod attention;
 pub mod cache;
 pub mod catalogue;
 mod error;
+pub mod graph;
 pub mod hard;
 pub mod linear;
 pub mod mechanism;

@@ -194,7 +194,7 @@ fn longformer() {
     layer.output.weight = Param::from_tensor(Tensor::eye(8, &case.device));
     layer.output.bias = None;
     let input = case.input::<3>("input");
-    let gradients = case.compare(layer.forward(input.clone(), &[0, 9]).unwrap());
+    let gradients = case.compare(layer.forward(input.clone(), &[0, 9], None).unwrap().output);
     case.gradient("input", &input, &gradients);
     for (name, linear) in
         [("key", &layer.key), ("global_query", &layer.global_query), ("global_value", &layer.global_value)]
@@ -417,7 +417,7 @@ fn what_cannot_be_built_or_mixed_is_refused() {
     let blind = LongformerConfig::new(8, 2).with_window(0).init(&device);
     says(blind, "window is 0, expected at least 1 position to each side");
     let longformer = LongformerConfig::new(8, 2).init(&device).unwrap();
-    let forward = |global: &[usize]| longformer.forward(random::<3>(1, [1, 5, 8], &device), global);
+    let forward = |global: &[usize]| longformer.forward(random::<3>(1, [1, 5, 8], &device), global, None);
     says(forward(&[5]), "global is 5, expected different positions below 5");
     says(forward(&[1, 1]), "global is 1, expected different positions below 5");
 

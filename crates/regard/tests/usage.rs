@@ -2,6 +2,8 @@
 
 #[path = "usage/caches.rs"]
 mod caches;
+#[path = "usage/graphs.rs"]
+mod graphs;
 #[path = "usage/heads.rs"]
 mod heads;
 #[path = "usage/mechanisms.rs"]
@@ -42,7 +44,7 @@ fn what_the_book_prints_runs() {
     for (name, run) in heads_run {
         run(heads()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    let input_run: Vec<OfPositions> = [heads::ALL, memory::ALL].concat();
+    let input_run: Vec<OfPositions> = [heads::ALL, memory::ALL, graphs::ALL].concat();
     for (name, run) in input_run {
         run(input()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

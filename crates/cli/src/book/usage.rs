@@ -1,12 +1,13 @@
 //! The code of a page: functions of the test `usage` of each crate, which run there.
 
-const RUST: [&str; 8] = [
+const RUST: [&str; 9] = [
     include_str!("../../../regard/tests/usage/nouns.rs"),
     include_str!("../../../regard/tests/usage/heads.rs"),
     include_str!("../../../regard/tests/usage/caches.rs"),
     include_str!("../../../regard/tests/usage/positions.rs"),
     include_str!("../../../regard/tests/usage/mechanisms.rs"),
     include_str!("../../../regard/tests/usage/memory.rs"),
+    include_str!("../../../regard/tests/usage/graphs.rs"),
     include_str!("../../../regard/tests/usage/probes.rs"),
     include_str!("../../../models/tests/usage.rs"),
 ];

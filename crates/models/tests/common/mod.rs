@@ -4,13 +4,15 @@
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use regard::mix;
 use regard_models::weights::{assign, parameters};
 use regard_models::{Decoding, Seq2Seq, Seq2SeqConfig, Specials, Transformer, TransformerConfig};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use tempfile::TempDir;
 
 pub const SPECIALS: Specials = Specials { pad: 0, begin: 1, end: 2 };
 
@@ -22,7 +24,16 @@ pub struct Oracle(Vec<u8>);
 
 impl Oracle {
     pub fn open(name: &str) -> Self {
-        let path = format!("{}/tests/oracle/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        Self::read(&format!("oracle/{name}.safetensors"))
+    }
+
+    /// What transformers computes from a checkpoint of `tests/pretrained`.
+    pub fn pretrained(name: &str) -> Self {
+        Self::read(&format!("pretrained/{name}/expected.safetensors"))
+    }
+
+    fn read(name: &str) -> Self {
+        let path = format!("{}/tests/{name}", env!("CARGO_MANIFEST_DIR"));
         Oracle(std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
@@ -53,6 +64,46 @@ impl Oracle {
         let ids: Vec<u32> = view.data().as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
         ids.chunks(view.shape()[1]).map(<[u32]>::to_vec).collect()
     }
+}
+
+/// A checkpoint's folder in `tests/pretrained`.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pretrained").join(name)
+}
+
+/// A copy of a checkpoint that may be damaged.
+pub fn copy(name: &str) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder(name)).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(&file, to.path().join(file.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+/// `config.json` with one field more, or another value.
+pub fn set(folder: &Path, field: &str, value: &str) {
+    let path = folder.join("config.json");
+    let mut fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    fields.insert(field.into(), serde_json::from_str(value).unwrap());
+    std::fs::write(path, serde_json::to_vec(&fields).unwrap()).unwrap();
+}
+
+/// The weights of a checkpoint, each tensor as `change` returns it: its name, shape and bytes. Without it, where that is nothing.
+pub fn rewritten(folder: &Path, change: impl Fn(String, Vec<usize>, Vec<u8>) -> Option<(String, Vec<usize>, Vec<u8>)>) {
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensors: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, view)| Some((view.dtype(), change(name, view.shape().to_vec(), view.data().to_vec())?)))
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(dtype, (name, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 /// The numbers of a tensor.

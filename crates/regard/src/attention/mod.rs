@@ -24,7 +24,7 @@ use crate::catalogue::Card;
 use crate::error::{Error, Result};
 use crate::projection::Linear;
 
-pub(crate) use multi_head::split;
+pub(crate) use multi_head::{check_dropout, split};
 
 /// The cards of this module.
 pub(crate) const CARDS: [Card; 8] = [

@@ -64,15 +64,19 @@ pub(super) const GATED_OUTPUT: Card = Card {
 pub struct MultiHeadAttentionConfig {
     /// Features of the input and output.
     pub width: usize,
-    /// Query heads; `width` is a multiple of it.
+    /// Query heads; `width` is a multiple of it, unless the heads' own width is given.
     pub heads: usize,
     /// Key and value heads, a divisor of `heads`; as many as `heads` unless given.
     pub key_heads: Option<usize>,
+    /// Features of a head; `width / heads` unless given.
+    pub head_width: Option<usize>,
     /// Features of what is attended to; `width` unless given.
     pub memory_width: Option<usize>,
     /// Whether the projections have biases.
     #[config(default = true)]
     pub bias: bool,
+    /// Whether the output's has one; as the others unless given.
+    pub output_bias: Option<bool>,
     /// Probability that a weight is dropped in training.
     #[config(default = 0.0)]
     pub dropout: f32,
@@ -107,6 +111,8 @@ pub struct MultiHeadAttention {
     #[module(skip)]
     key_heads: usize,
     #[module(skip)]
+    head_width: usize,
+    #[module(skip)]
     dropout: f32,
     #[module(skip)]
     rotary: Option<Rotary>,
@@ -129,40 +135,45 @@ impl MultiHeadAttentionConfig {
     /// positions are not as wide as a head.
     pub fn init(&self, device: &Device) -> Result<MultiHeadAttention> {
         let key_heads = self.key_heads.unwrap_or(self.heads);
-        if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
+        let whole = self.head_width.is_some() || (self.heads > 0 && self.width.is_multiple_of(self.heads));
+        if self.heads == 0 || self.width == 0 || !whole {
             return Err(Error::value("heads", self.heads, format!("a divisor of the width {}", self.width)));
+        }
+        let head_width = self.head_width.unwrap_or(self.width / self.heads);
+        if head_width == 0 {
+            return Err(Error::value("head_width", head_width, "at least 1"));
         }
         if key_heads == 0 || !self.heads.is_multiple_of(key_heads) {
             return Err(Error::value("key_heads", key_heads, format!("a divisor of the {} heads", self.heads)));
         }
         check_dropout(self.dropout)?;
-        let rotary = self.rotary.as_ref().map(|rotary| match rotary.width == self.width / self.heads {
+        let rotary = self.rotary.as_ref().map(|rotary| match rotary.width == head_width {
             true => rotary.init(),
             false => {
-                let expected = format!("{}, the features of a head", self.width / self.heads);
+                let expected = format!("{head_width}, the features of a head");
                 Err(Error::value("width of the rotary positions", rotary.width, expected))
             }
         });
         let memory = self.memory_width.unwrap_or(self.width);
-        let head_width = self.width / self.heads;
-        let keys = head_width * key_heads;
-        let linear = |from, to| {
+        let (queries, keys) = (head_width * self.heads, head_width * key_heads);
+        let linear = |from, to, bias| {
             LinearConfig::new(from, to)
-                .with_bias(self.bias)
+                .with_bias(bias)
                 .with_initializer(Some(Initializer::XavierUniform { gain: 1.0 }))
                 .init(device)
         };
         let norm = || self.query_key_norm.map(|norm| norm.init(head_width, device));
         Ok(MultiHeadAttention {
-            query: linear(self.width, self.width),
-            key: linear(memory, keys),
-            value: linear(memory, keys),
-            output: linear(self.width, self.width),
+            query: linear(self.width, queries, self.bias),
+            key: linear(memory, keys, self.bias),
+            value: linear(memory, keys, self.bias),
+            output: linear(queries, self.width, self.output_bias.unwrap_or(self.bias)),
             query_norm: norm(),
             key_norm: norm(),
-            gate: self.gate.then(|| linear(self.width, self.width)),
+            gate: self.gate.then(|| linear(self.width, queries, self.bias)),
             heads: self.heads,
             key_heads,
+            head_width,
             dropout: self.dropout,
             rotary: rotary.transpose()?,
         })
@@ -170,6 +181,21 @@ impl MultiHeadAttentionConfig {
 }
 
 impl MultiHeadAttention {
+    /// The same with its projections in blocks of 8-bit numbers; see [`Linear::quantized`].
+    ///
+    /// # Errors
+    /// When a weight is infinite or not a number.
+    pub fn quantized(self) -> Result<Self> {
+        Ok(Self {
+            query: self.query.quantized()?,
+            key: self.key.quantized()?,
+            value: self.value.quantized()?,
+            output: self.output.quantized()?,
+            gate: self.gate.map(Linear::quantized).transpose()?,
+            ..self
+        })
+    }
+
     /// Every position of `input [batch, query, width]` looks at `memory [batch, key, memory width]` (itself, for self
     /// attention), as `attention` says.
     ///
@@ -245,9 +271,8 @@ impl MultiHeadAttention {
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
         check_width("input", &input, &self.query)?;
-        let width = input.dims()[2];
-        if values.dims()[3] * self.heads != width {
-            let expected = format!("a last axis of {}", width / self.heads);
+        if values.dims()[3] != self.head_width {
+            let expected = format!("a last axis of {}", self.head_width);
             return Err(Error::shape("values", &values.dims(), expected));
         }
         let queries = self.queries(input.clone());
@@ -270,7 +295,7 @@ impl MultiHeadAttention {
 }
 
 /// Refuses what is no probability of dropping.
-pub(super) fn check_dropout(dropout: f32) -> Result<()> {
+pub(crate) fn check_dropout(dropout: f32) -> Result<()> {
     if (0.0..1.0).contains(&dropout) {
         return Ok(());
     }

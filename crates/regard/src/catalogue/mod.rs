@@ -47,6 +47,8 @@ pub enum Family {
     Efficient,
     /// What is kept between steps, and read again?
     Memory,
+    /// What if a graph says who sees whom?
+    Graphs,
     /// What do we note on the way?
     Probes,
     /// Whole networks.
@@ -65,6 +67,7 @@ impl Family {
             Family::Heads => "How do several attentions work side by side, and what do they keep while decoding?",
             Family::Efficient => "What if every key is too many?",
             Family::Memory => "What is kept between steps, and read again?",
+            Family::Graphs => "What if a graph says who sees whom?",
             Family::Probes => "What do we note on the way?",
             Family::Models => "What is built from them?",
         }
@@ -82,6 +85,7 @@ impl fmt::Display for Family {
             Family::Heads => "Heads and cache",
             Family::Efficient => "Efficient",
             Family::Memory => "Recurrent and memory",
+            Family::Graphs => "Graphs",
             Family::Probes => "Probes",
             Family::Models => "Models",
         })
@@ -98,6 +102,7 @@ pub fn cards() -> Vec<Card> {
     cards.extend([crate::linear::LINEAR, crate::linear::LINFORMER, crate::linear::NYSTROM, crate::linear::PERFORMER]);
     cards.extend([crate::sparse::AXIAL, crate::sparse::HYBRID, crate::sparse::LONGFORMER, crate::sparse::LSH]);
     cards.extend(crate::memory::CARDS);
+    cards.extend(crate::graph::CARDS);
     cards.extend(crate::cache::CARDS);
     cards.sort_by_key(|card| (card.family, card.name));
     cards

@@ -26,6 +26,17 @@ pub enum RotaryScaling {
         /// At least 1.
         factor: f64,
     },
+    /// Those whose waves are longer than the original length allows, as LLaMA 3.1 has it.
+    Llama3 {
+        /// At least 1.
+        factor: f64,
+        /// Positions that the model was trained on.
+        length: usize,
+        /// Turns within that length below which a pair slows down by all of the factor; 1 in LLaMA 3.1.
+        low: f64,
+        /// Turns above which it keeps its angle; 4 in LLaMA 3.1.
+        high: f64,
+    },
     /// Those that the original length did not complete.
     Yarn {
         /// At least 1.
@@ -48,8 +59,10 @@ impl RotaryScaling {
     /// The angles a position, and what cosines and sines are multiplied by.
     pub(super) fn apply(self, frequencies: Vec<f64>, base: f64) -> Result<(Vec<f64>, f64)> {
         let pairs = frequencies.len() as f64;
-        let (RotaryScaling::Linear { factor } | RotaryScaling::Ntk { factor } | RotaryScaling::Yarn { factor, .. }) =
-            self;
+        let (RotaryScaling::Linear { factor }
+        | RotaryScaling::Ntk { factor }
+        | RotaryScaling::Llama3 { factor, .. }
+        | RotaryScaling::Yarn { factor, .. }) = self;
         if !(factor >= 1.0 && factor.is_finite()) {
             return Err(Error::value("factor", factor, "a number of at least 1"));
         }
@@ -60,6 +73,20 @@ impl RotaryScaling {
             RotaryScaling::Linear { factor } => Ok((each(&|_| 1.0 / factor), 1.0)),
             // base^(-2i/d) of the greater base; a single pair is the fastest.
             RotaryScaling::Ntk { factor } => Ok((each(&|pair| factor.powf(-pair / (pairs - 1.0).max(1.0))), 1.0)),
+            RotaryScaling::Llama3 { factor, length, low, high } => {
+                if length == 0 {
+                    return Err(Error::value("length", length, "at least 1 position"));
+                }
+                if !(low > 0.0 && high > low && high.is_finite()) {
+                    return Err(Error::value("high", high, format!("more turns than low, which is {low}")));
+                }
+                let slowed = |frequency: &f64| {
+                    let turns = length as f64 * frequency / TAU;
+                    let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                    frequency * (kept + (1.0 - kept) / factor)
+                };
+                Ok((frequencies.iter().map(slowed).collect(), 1.0))
+            }
             RotaryScaling::Yarn { factor, length, fast, slow } => {
                 if length == 0 {
                     return Err(Error::value("length", length, "at least 1 position"));

@@ -6,6 +6,7 @@
 mod biases;
 mod caches;
 mod efficient;
+mod graphs;
 mod heads;
 mod masks;
 mod memory;
@@ -56,6 +57,7 @@ pub fn picture(name: &str) -> Option<Result<Picture>> {
         caches::PICTURES,
         efficient::PICTURES,
         memory::PICTURES,
+        graphs::PICTURES,
         probes::PICTURES,
     ];
     let draw = all.into_iter().flatten().find(|(card, _)| *card == name)?.1;
