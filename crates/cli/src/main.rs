@@ -19,6 +19,7 @@ mod place;
 mod progress;
 mod pronounce;
 mod shipped;
+mod summarize;
 mod task;
 mod train;
 mod translate;
@@ -60,6 +61,8 @@ enum Command {
     Fill(fill::Fill),
     /// Give texts labels.
     Classify(fill::Classify),
+    /// Write a shorter text for a text.
+    Summarize(summarize::Summarize),
     /// Train a model.
     #[command(subcommand)]
     Train(TrainTask),
@@ -148,6 +151,7 @@ fn main() -> ExitCode {
         Command::Similar(command) => command.run(),
         Command::Fill(command) => command.run(),
         Command::Classify(command) => command.run(),
+        Command::Summarize(command) => command.run(),
         Command::View(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),

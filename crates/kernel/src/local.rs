@@ -99,7 +99,9 @@ impl LocalAttention {
         let places = (0..units).flat_map(|unit| ranges.clone().map(move |rows| (unit, rows)));
         let tasks = places.zip(cut(&mut context, units, ranges.clone(), width)).collect();
         run(self.work(q, v), tasks, |((unit, rows), context): ((usize, Range<usize>), &mut [f32])| {
-            self.with_unit([q, k, v, positions], unit, |unit, window| attend(unit, window, rows, context, width));
+            self.with_unit([q, k, v, positions], unit, |unit, window| {
+                scratch::with([unit.values.columns], |[sum]| attend(unit, window, rows, context, sum, width));
+            });
         });
         Ok(context)
     }
@@ -255,20 +257,21 @@ fn weigh<I: Isa>(unit: &Unit, window: &mut Window, query: usize) -> Range<usize>
 
 multiversion! {
     /// Fills the context of some queries.
-    fn attend<I>(unit: &Unit<'_>, window: &mut Window<'_>, rows: Range<usize>, context: &mut [f32], width: usize) {
+    fn attend<I>(
+        unit: &Unit<'_>, window: &mut Window<'_>, rows: Range<usize>, context: &mut [f32], sum: &mut [f32],
+        width: usize,
+    ) {
         if width == 0 {
             return;
         }
-        scratch::with([unit.values.columns], |[sum]| {
-            for (query, context) in rows.zip(context.chunks_exact_mut(width)) {
-                sum.fill(0.0);
-                let keys = weigh::<I>(unit, window, query);
-                for (key, (weight, height)) in keys.zip(window.weights.iter().zip(&*window.heights)) {
-                    add::<I>(weight * height, row(&unit.values, key), sum);
-                }
-                context.copy_from_slice(&sum[..width]);
+        for (query, context) in rows.zip(context.chunks_exact_mut(width)) {
+            sum.fill(0.0);
+            let keys = weigh::<I>(unit, window, query);
+            for (key, (weight, height)) in keys.zip(window.weights.iter().zip(&*window.heights)) {
+                add::<I>(weight * height, row(&unit.values, key), sum);
             }
-        });
+            context.copy_from_slice(&sum[..width]);
+        }
     }
 
     /// Adds the gradients of all queries to rows that are whole vectors.

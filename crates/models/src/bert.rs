@@ -126,7 +126,7 @@ pub struct Bert {
     config: BertConfig,
     /// What it is called: descendants differ in numbers and looks only.
     #[module(skip)]
-    pub(crate) card: Card,
+    card: Card,
 }
 
 /// Self attention, then a feed-forward network, each with its norm behind.
@@ -175,10 +175,14 @@ impl BertConfig {
         if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
             return wrong("epsilon", self.epsilon.to_string(), "a number of at least 0".into());
         }
-        if let Pattern::Windows { reach, .. } = &self.pattern
-            && reach.len() != distinct
-        {
-            return wrong("pattern", format!("{} windows", reach.len()), format!("{distinct}, one a layer"));
+        match &self.pattern {
+            Pattern::Windows { reach, .. } if reach.len() != distinct => {
+                return wrong("pattern", format!("{} windows", reach.len()), format!("{distinct}, one a layer"));
+            }
+            Pattern::Blocks(BlockSparse { block: 0, .. }) => {
+                return wrong("pattern", "blocks of 0 positions".into(), "at least 1".into());
+            }
+            _ => {}
         }
         let norm = |width| LayerNormConfig::new(width).with_epsilon(self.epsilon).init(device);
         let layers = (0..distinct)
@@ -235,6 +239,11 @@ impl Bert {
     /// The configuration that it was made with.
     pub fn config(&self) -> &BertConfig {
         &self.config
+    }
+
+    /// The same, known as one of its descendants.
+    pub(crate) fn called(self, card: Card) -> Self {
+        Bert { card, ..self }
     }
 
     fn check(&self, text: &Padded, segments: Option<&[u32]>) -> Result<()> {

@@ -83,9 +83,6 @@ const LAYOUT: Layout = Layout { card: CARD, labels: ["/classifier.dense", "/clas
 pub(crate) fn open(fields: &Fields, file: &Checkpoint) -> Result<Bert> {
     let activation = fields.activation("hidden_act", "gelu_new")?;
     let sparse = BlockSparse { block: fields.or("block_size", 64)?, random: fields.or("num_random_blocks", 3)? };
-    if sparse.block == 0 {
-        return Err(Error::Config { argument: "block_size", given: "0".into(), expected: "at least 1".into() });
-    }
     let kind: String = fields.or("attention_type", "block_sparse".into())?;
     let pattern = match kind.as_str() {
         "original_full" => Pattern::Full,

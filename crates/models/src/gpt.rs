@@ -122,8 +122,7 @@ impl GptConfig {
         let (width, inner) = (self.width, self.inner_width());
         let normal = |std| Initializer::Normal { mean: 0.0, std };
         let linear = |from, to, std| {
-            let config = LinearConfig::new(from, to).with_bias(false).with_initializer(Some(normal(std)));
-            let mut drawn = config.init(device);
+            let mut drawn = LinearConfig::new(from, to).with_initializer(Some(normal(std))).init(device);
             drawn.bias = Some(Initializer::Zeros.init([to], device));
             drawn
         };

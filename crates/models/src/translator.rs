@@ -1,8 +1,8 @@
 //! What the encoder–decoders have in common: train on pairs, and write a sentence token by token.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use regard::attention::Look;
@@ -150,7 +150,7 @@ impl Classifier {
 }
 
 /// An encoder–decoder over token ids.
-pub trait Translator: Module + Sync {
+pub trait Translator: Debug + Send + Sync {
     /// What is known after reading the source and some of the target, for a batch of hypotheses.
     type State: Send;
 

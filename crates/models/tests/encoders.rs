@@ -243,8 +243,8 @@ fn configurations_that_make_no_model_are_refused() {
     );
     refused(
         "roberta",
-        &[("max_position_embeddings", "2")],
-        "pad_token_id is 1, expected a token of 23 and less than 2 positions",
+        &[("max_position_embeddings", "1")],
+        "pad_token_id is 1, expected a token of 23 and less than 1 positions",
     );
     refused("albert", &[("inner_group_num", "2")], "inner_group_num is 2, expected 1");
     refused("albert", &[("num_hidden_groups", "4")], "distinct is 4, expected 1 to the 3 layers");
@@ -257,7 +257,7 @@ fn configurations_that_make_no_model_are_refused() {
     refused("longformer", &[("attention_window", "5")], "attention_window is 5, expected even numbers above 0");
     refused("longformer", &[("attention_window", "[4, 0]")], "attention_window is 0, expected even numbers above 0");
     refused("longformer", &[("attention_window", "[4]")], "pattern is 1 windows, expected 2, one a layer");
-    refused("big_bird", &[("block_size", "0")], "block_size is 0, expected at least 1");
+    refused("big_bird", &[("block_size", "0")], "pattern is blocks of 0 positions, expected at least 1");
     refused(
         "big_bird",
         &[("attention_type", "\"etc\"")],

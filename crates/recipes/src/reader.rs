@@ -58,7 +58,7 @@ impl Reader {
         match pretrained::open(folder)? {
             Pretrained::Encoder(model) => Self::of(folder, model),
             _ => {
-                let problem = "a model that writes, expected one that reads texts".into();
+                let problem = "a model of another kind, expected one that reads texts".into();
                 Err(Error::Content { path: folder.join(CONFIG), problem })
             }
         }

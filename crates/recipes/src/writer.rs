@@ -59,7 +59,7 @@ impl Writer {
             _ if is_pretrained(path)? => match pretrained::open(path)? {
                 Pretrained::Decoder(model) => return Self::of(path, model),
                 _ => {
-                    let problem = "a model that reads texts, expected one that goes on with them".into();
+                    let problem = "a model of another kind, expected one that goes on with texts".into();
                     return Err(Error::Content { path: path.join(CONFIG), problem });
                 }
             },

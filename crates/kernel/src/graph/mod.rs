@@ -174,7 +174,7 @@ impl EdgeAttention {
         run(2.0 * size, tasks, |((unit, nodes), (sent, (d_queries, d_vector)))| {
             let (values, grads) = (values.unit(unit), grads.unit(unit));
             let unit = self.unit(graph, &inputs, unit, heads);
-            receive(&unit, values, grads, nodes, width, sent, d_queries, d_vector);
+            receive(&unit, [values, grads], nodes, sent, d_queries, d_vector);
         });
         let parts = of_vectors.chunks_exact((spans.clone().count() * width).max(1)).enumerate();
         for (unit, parts) in parts {
@@ -194,8 +194,8 @@ impl EdgeAttention {
         let tasks: Vec<_> = places.zip(outs).collect();
         run(size, tasks, |((at, nodes), (d_keys, d_values))| {
             let unit = self.unit(graph, &inputs, at, heads);
-            let [shares, slopes] = [&shares, &slopes].map(|all| &all[at * edges..][..edges]);
-            send(&unit, grads.unit(at), nodes, [width, value_width], shares, slopes, d_keys, d_values);
+            let sent = [&shares, &slopes].map(|all| &all[at * edges..][..edges]);
+            send(&unit, grads.unit(at), nodes, [width, value_width], sent, [d_keys, d_values]);
         });
         Ok(gradients)
     }

@@ -139,46 +139,53 @@ pub(super) fn weigh<I: Isa>(unit: &Unit, node: usize, weights: &mut [f32]) {
     weights.iter_mut().for_each(|weight| *weight *= share);
 }
 
+/// Fills the context of some nodes, `[node][width]`.
+pub(super) fn attend(unit: &Unit, values: Rows, nodes: Range<usize>, width: usize, context: &mut [f32]) {
+    let most = unit.graph.rows().widest(nodes.clone());
+    scratch::with([pad(most), pad(most), pad(width)], |[weights, mask, sum]| {
+        mix(unit, values, nodes, context, weights, mask, sum, width);
+    });
+}
+
+/// Fills the weights of the edges of some nodes.
+pub(super) fn look(unit: &Unit, nodes: Range<usize>, weights: &mut [f32]) {
+    let most = unit.graph.rows().widest(nodes.clone());
+    scratch::with([pad(most)], |[row]| show(unit, nodes, weights, row));
+}
+
 multiversion! {
-    /// Fills the context of some nodes, `[node][width]`.
-    pub(super) fn attend<I>(
-        unit: &Unit<'_>, values: Rows<'_>, nodes: Range<usize>, width: usize, context: &mut [f32],
+    fn mix<I>(
+        unit: &Unit<'_>, values: Rows<'_>, nodes: Range<usize>, context: &mut [f32], weights: &mut [f32],
+        mask: &mut [f32], sum: &mut [f32], width: usize,
     ) {
-        let most = unit.graph.rows().widest(nodes.clone());
-        scratch::with([pad(most), pad(most), pad(width)], |[weights, mask, sum]| {
-            for (node, context) in nodes.zip(context.chunks_exact_mut(width)) {
-                let neighbours = unit.graph.neighbours(node);
-                if neighbours.is_empty() {
-                    continue;
-                }
-                weigh::<I>(unit, node, &mut weights[..pad(neighbours.len())]);
-                unit.keep(node, &mut mask[..neighbours.len()]);
-                let shares = weights.iter().zip(&*mask).map(|(weight, keep)| weight * keep);
-                if values.width == 1 {
-                    context[0] = shares.zip(neighbours).map(|(share, &other)| share * values.numbers[other as usize]).sum();
-                    continue;
-                }
-                sum.fill(0.0);
-                for (share, &other) in shares.zip(neighbours) {
-                    add::<I>(share, values.row(other as usize), sum);
-                }
-                context.copy_from_slice(&sum[..width]);
+        for (node, context) in nodes.zip(context.chunks_exact_mut(width)) {
+            let neighbours = unit.graph.neighbours(node);
+            if neighbours.is_empty() {
+                continue;
             }
-        });
+            weigh::<I>(unit, node, &mut weights[..pad(neighbours.len())]);
+            unit.keep(node, &mut mask[..neighbours.len()]);
+            let shares = weights.iter().zip(&*mask).map(|(weight, keep)| weight * keep).zip(neighbours);
+            if values.width == 1 {
+                context[0] = shares.map(|(share, &other)| share * values.numbers[other as usize]).sum();
+                continue;
+            }
+            sum.fill(0.0);
+            for (share, &other) in shares {
+                add::<I>(share, values.row(other as usize), sum);
+            }
+            context.copy_from_slice(&sum[..width]);
+        }
     }
 
-    /// Fills the weights of the edges of some nodes.
-    pub(super) fn look<I>(unit: &Unit<'_>, nodes: Range<usize>, weights: &mut [f32]) {
+    fn show<I>(unit: &Unit<'_>, nodes: Range<usize>, weights: &mut [f32], row: &mut [f32]) {
         let mut left = weights;
-        let most = unit.graph.rows().widest(nodes.clone());
-        scratch::with([pad(most)], |[row]| {
-            for node in nodes {
-                let count = unit.graph.neighbours(node).len();
-                weigh::<I>(unit, node, &mut row[..pad(count)]);
-                let (of_node, rest) = std::mem::take(&mut left).split_at_mut(count);
-                of_node.copy_from_slice(&row[..count]);
-                left = rest;
-            }
-        });
+        for node in nodes {
+            let count = unit.graph.neighbours(node).len();
+            weigh::<I>(unit, node, &mut row[..pad(count)]);
+            let (of_node, rest) = std::mem::take(&mut left).split_at_mut(count);
+            of_node.copy_from_slice(&row[..count]);
+            left = rest;
+        }
     }
 }

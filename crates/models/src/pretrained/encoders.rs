@@ -62,8 +62,7 @@ impl Layout<'_> {
         };
         names.extend([("labels.dense", Source::At(dense)), ("labels.output", Source::At(output))]);
         let config = config.with_tokens(tokens).with_labels(labels);
-        let model = load(config.init(&Device::default())?, file, prefix, &names)?;
-        Ok(Bert { card: self.card, ..model })
+        Ok(load(config.init(&Device::default())?, file, prefix, &names)?.called(self.card))
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use regard::mix;
+use regard_models::pretrained;
 use regard_models::weights::{assign, parameters};
 use regard_models::{Decoding, Seq2Seq, Seq2SeqConfig, Specials, Transformer, TransformerConfig};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -104,6 +105,21 @@ pub fn rewritten(folder: &Path, change: impl Fn(String, Vec<usize>, Vec<u8>) -> 
         .iter()
         .map(|(dtype, (name, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// The weights with one tensor changed; without it, where `change` returns nothing.
+pub fn rewrite(folder: &Path, name: &str, change: impl Fn(Vec<usize>, Vec<u8>) -> Option<(Vec<usize>, Vec<u8>)>) {
+    rewritten(folder, |other, shape, data| {
+        let (shape, data) = if other == name { change(shape, data)? } else { (shape, data) };
+        Some((other, shape, data))
+    });
+}
+
+/// Fails unless a checkpoint is refused with an error that says this.
+#[track_caller]
+pub fn refused(folder: &Path, said: &str) {
+    let error = pretrained::open(folder).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains(said), "{said:?} in {error:?}");
 }
 
 /// The numbers of a tensor.

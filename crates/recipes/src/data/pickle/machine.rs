@@ -89,10 +89,9 @@ impl<'a> Machine<'a> {
     }
 
     fn append(&mut self, values: Vec<Value>) -> Result<()> {
-        match self.top()? {
-            Object::List(list) => Ok(list.extend(values)),
-            _ => Err("adds to what is no list".to_owned()),
-        }
+        let Object::List(list) = self.top()? else { return Err("adds to what is no list".to_owned()) };
+        list.extend(values);
+        Ok(())
     }
 
     fn set(&mut self, pairs: Vec<Value>) -> Result<()> {
@@ -100,36 +99,30 @@ impl<'a> Machine<'a> {
             return Err("a key without a value".to_owned());
         }
         let mut pairs = pairs.into_iter();
-        match self.top()? {
-            Object::Dict(entries) => {
-                while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
-                    entries.push((key, value));
-                }
-                Ok(())
-            }
-            _ => Err("sets keys of what is no dictionary".to_owned()),
+        let Object::Dict(entries) = self.top()? else { return Err("sets keys of what is no dictionary".to_owned()) };
+        while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
+            entries.push((key, value));
         }
+        Ok(())
     }
 
     /// Notes a call.
     fn call(&mut self) -> Result<()> {
-        let arguments = self.pop()?;
-        let by = self.pop()?;
-        let given = match &arguments {
-            Value::Object(at) => &self.objects[*at],
-            _ => &Object::List(vec![]),
-        };
-        match (by, given) {
+        let (arguments, by) = (self.pop()?, self.pop()?);
+        let refused = || format!("calls what it may not before byte {}", self.at);
+        let Value::Object(given) = arguments else { return Err(refused()) };
+        let made = match (by, &self.objects[given]) {
             (Value::Known(Known::DefaultDict), Object::Tuple(given))
                 if matches!(given[..], [Value::Known(Known::List)]) =>
             {
-                self.make(Object::Dict(vec![]));
+                Object::Dict(vec![])
             }
             (Value::Known(by @ (Known::Reconstruct | Known::Type | Known::SparseRows)), Object::Tuple(_)) => {
-                self.make(Object::Made { by, arguments, state: None });
+                Object::Made { by, arguments, state: None }
             }
-            _ => return Err(format!("calls what it may not before byte {}", self.at)),
-        }
+            _ => return Err(refused()),
+        };
+        self.make(made);
         Ok(())
     }
 
