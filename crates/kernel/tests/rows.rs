@@ -91,6 +91,43 @@ fn far_logits_neither_overflow_nor_vanish() {
 }
 
 #[test]
+fn root_mean_square_norm_and_its_gradient() {
+    for (count, width) in [(0, 3), (1, 1), (2, 3), (7, 16), (33, 40), (300, 128)] {
+        let x: Vec<f32> = numbers(1, count * width).iter().map(|x| 3.0 * x + 1.0).collect();
+        let (gamma, grad) = (numbers(2, width), numbers(4, count * width));
+        let exact = |x: &[f64], gamma: &[f64]| -> Vec<f64> {
+            let rows = x.chunks(width).flat_map(|row| {
+                let size = (row.iter().map(|x| x * x).sum::<f64>() / width as f64 + 1e-5).sqrt();
+                row.iter().zip(gamma).map(move |(x, g)| x / size * g)
+            });
+            rows.collect()
+        };
+        let (mut out, mut rrms) = (vec![0.0; x.len()], vec![0.0; count]);
+        rows::rms_norm(&x, &gamma, 1e-5, &mut out, &mut rrms).unwrap();
+        assert!(difference(&out, &exact(&wide(&x), &wide(&gamma))) < 2e-6);
+
+        let (mut dx, mut dgamma) = (vec![9.0; x.len()], vec![9.0; width]);
+        rows::rms_norm_backward(&x, &gamma, &rrms, &grad, &mut dx, &mut dgamma).unwrap();
+        let all = [wide(&x), wide(&gamma)];
+        for (place, found) in [&dx, &dgamma].into_iter().enumerate() {
+            let direction = wide(&numbers(5, found.len()));
+            let moved = |sign: f64| {
+                let mut all = all.clone();
+                all[place].iter_mut().zip(&direction).for_each(|(x, d)| *x += sign * 1e-5 * d);
+                dot(&exact(&all[0], &all[1]), &wide(&grad))
+            };
+            let expected = (moved(1.0) - moved(-1.0)) / 2e-5;
+            let along = dot(&wide(found), &direction);
+            assert!((along - expected).abs() < 1e-4 * expected.abs().max(1.0), "gradient {along} is not {expected}");
+        }
+    }
+    assert!(rows::rms_norm(&[0.0; 4], &[1.0; 2], 0.0, &mut [0.0; 4], &mut [0.0; 3]).is_err());
+    assert!(rows::rms_norm(&[0.0; 4], &[1.0; 2], 0.0, &mut [0.0; 3], &mut [0.0; 2]).is_err());
+    let mut dgamma = [0.0; 2];
+    assert!(rows::rms_norm_backward(&[0.0; 4], &[1.0; 2], &[1.0; 2], &[0.0; 3], &mut [0.0; 4], &mut dgamma).is_err());
+}
+
+#[test]
 fn layer_norm_and_its_gradient() {
     for (count, width) in [(1, 1), (2, 3), (7, 16), (33, 40), (300, 128)] {
         let x: Vec<f32> = numbers(1, count * width).iter().map(|x| 3.0 * x + 5.0).collect();

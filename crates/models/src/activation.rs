@@ -1,9 +1,9 @@
 //! The bends between the linear layers of feed-forward networks.
 
-use std::f64::consts::PI;
-
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, relu, sigmoid, silu, tanh};
+use burn::tensor::activation::{relu, sigmoid, tanh};
+use regard::ops::activate;
+use regard::rows::Activation as Fused;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -54,18 +54,22 @@ impl Activation {
     /// Of each element.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Activation::Gelu => gelu(x),
-            // x / 2 · (1 + tanh(√(2/π) (x + 0.044715 x³))), with 1 + tanh(u) = 2 σ(2u) and products for the cube.
-            Activation::GeluTanh => {
-                let scale = 2.0 * (2.0 / PI).sqrt();
-                let square = x.clone() * x.clone();
-                let gate = sigmoid(x.clone() * (square * (0.044_715 * scale) + scale));
-                x * gate
-            }
+            Activation::Gelu => activate(Fused::Gelu, x, None),
+            Activation::GeluTanh => activate(Fused::GeluTanh, x, None),
+            Activation::Silu => activate(Fused::Silu, x, None),
             Activation::GeluSigmoid => x.clone() * sigmoid(x * 1.702),
             Activation::Relu => relu(x),
-            Activation::Silu => silu(x),
             Activation::Tanh => tanh(x),
+        }
+    }
+
+    /// As the gate of another tensor: `f(x) ∘ up`.
+    pub fn gate<const D: usize>(self, x: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+        match self {
+            Activation::Gelu => activate(Fused::Gelu, x, Some(up)),
+            Activation::GeluTanh => activate(Fused::GeluTanh, x, Some(up)),
+            Activation::Silu => activate(Fused::Silu, x, Some(up)),
+            Activation::GeluSigmoid | Activation::Relu | Activation::Tanh => self.forward(x) * up,
         }
     }
 }

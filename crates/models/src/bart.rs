@@ -261,7 +261,7 @@ impl EncoderDecoder for Bart {
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding).val();
         let bias = self.bias.as_ref().map(|bias| bias.val().reshape([self.config.vocabulary]));
-        Classifier { weight, bias, cap: None }
+        Classifier { weight, bias, cap: None, blocks: None }
     }
 }
 

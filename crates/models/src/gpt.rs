@@ -188,7 +188,7 @@ impl LanguageModel for Gpt {
 
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding);
-        Classifier { weight: weight.val(), bias: None, cap: None }
+        Classifier { weight: weight.val(), bias: None, cap: None, blocks: None }
     }
 
     fn embed(&self, ids: &[u32], shape: [usize; 2], start: usize, mode: Mode) -> Result<Tensor<3>> {

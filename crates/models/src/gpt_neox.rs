@@ -194,7 +194,7 @@ impl LanguageModel for GptNeox {
 
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding);
-        Classifier { weight: weight.val(), bias: None, cap: None }
+        Classifier { weight: weight.val(), bias: None, cap: None, blocks: None }
     }
 
     /// Only distances count, and a cache may bound them.

@@ -92,6 +92,15 @@ pub trait LanguageModel: Debug + Send + Sync {
         Ok(rows(self.finish(x)))
     }
 
+    /// The same model with its weights in blocks of 8-bit numbers; see [`Linear::quantized`](regard::Linear::quantized).
+    ///
+    /// # Errors
+    /// When the family has no such form, or a weight is infinite or not a number.
+    fn quantized(self: Box<Self>) -> Result<Box<dyn LanguageModel>> {
+        let given = self.card().name.to_owned();
+        Err(Error::Config { argument: "quantized", given, expected: "LLaMA or a descendant".into() })
+    }
+
     /// How many positions of the context there must be for so many more tokens.
     fn positions(&self, state: &DecoderState, more: usize) -> usize {
         state.position.saturating_add(more)

@@ -8,6 +8,8 @@
 //! Time O(L²·d + L·d²) a layer, memory O(L·d); a token of a text takes O(L·d + d²) with the cache. Mistral, Qwen and many others are
 //! this with other numbers. Positions are relative, so with a cache of bounded reach ([`regard::cache`]) a text may go on for ever.
 
+use std::sync::Arc;
+
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
@@ -15,7 +17,8 @@ use burn::tensor::{Device, Tensor};
 use regard::attention::{MultiHeadAttention, MultiHeadAttentionConfig};
 use regard::catalogue::{Card, Family};
 use regard::position::{Pairs, RotaryConfig, RotaryScaling};
-use regard::{Attention, Causal, Linear, LinearConfig, Mode, RmsNorm, RmsNormConfig, ScaledDot, SoftCap, Window};
+use regard::rows::Quantized;
+use regard::{Attention, Causal, Linear, LinearConfig, Mode, RmsNorm, RmsNormConfig, ScaledDot, SoftCap, Window, ops};
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
@@ -128,6 +131,9 @@ pub struct Llama {
     pub norm: RmsNorm,
     /// `[vocabulary, width]`, when the head is untied; `lm_head`.
     pub head: Option<Param<Tensor<2>>>,
+    /// What reads the next token, in blocks, if the model is quantized.
+    #[module(skip)]
+    blocks: Option<Arc<Quantized>>,
     #[module(skip)]
     config: LlamaConfig,
     /// What it is called: descendants differ in numbers only.
@@ -204,7 +210,7 @@ impl LlamaConfig {
             .collect::<Result<_>>()?;
         let table = || normal().init([self.vocabulary, self.width], device);
         let head = (!self.tied).then(table);
-        Ok(Llama { embedding: table(), layers, norm: norm(), head, config: self.clone(), card: CARD })
+        Ok(Llama { embedding: table(), layers, norm: norm(), head, blocks: None, config: self.clone(), card: CARD })
     }
 
     fn check_looks(&self) -> Result<()> {
@@ -233,6 +239,31 @@ impl Llama {
     /// The configuration that it was made with.
     pub fn config(&self) -> &LlamaConfig {
         &self.config
+    }
+
+    /// The same model with the weights of its linear layers, and of what reads the next token, in blocks of 8-bit numbers: a token
+    /// takes about a quarter of the time and memory to generate. It cannot be trained or saved any more. The table of embeddings
+    /// stays as it is: few of its rows are read.
+    ///
+    /// # Errors
+    /// When a weight is infinite or not a number.
+    pub fn quantized(mut self) -> Result<Self> {
+        if self.blocks.is_some() {
+            return Ok(self);
+        }
+        let table = self.head.take().unwrap_or_else(|| self.embedding.clone());
+        self.blocks = Some(Arc::new(ops::quantize(table.val().transpose())?));
+        let layers = std::mem::take(&mut self.layers).into_iter().map(|layer| {
+            Ok(LlamaLayer {
+                attention: layer.attention.quantized()?,
+                gate: layer.gate.quantized()?,
+                up: layer.up.quantized()?,
+                down: layer.down.quantized()?,
+                ..layer
+            })
+        });
+        self.layers = layers.collect::<Result<_>>()?;
+        Ok(self)
     }
 }
 
@@ -264,7 +295,7 @@ impl LanguageModel for Llama {
         let seen = attend(&layer.attention, layer.attention_norm.forward(x.clone()))?;
         let x = x + behind(&layer.seen_norm, seen);
         let inner = layer.feed_forward_norm.forward(x.clone());
-        let inner = self.config.activation.forward(layer.gate.forward(inner.clone())) * layer.up.forward(inner);
+        let inner = self.config.activation.gate(layer.gate.forward(inner.clone()), layer.up.forward(inner));
         Ok(x + behind(&layer.found_norm, layer.down.forward(inner)))
     }
 
@@ -290,7 +321,12 @@ impl LanguageModel for Llama {
 
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding);
-        Classifier { weight: weight.val(), bias: None, cap: self.config.gemma.and_then(|gemma| gemma.token_cap) }
+        let cap = self.config.gemma.and_then(|gemma| gemma.token_cap);
+        Classifier { weight: weight.val(), bias: None, cap, blocks: self.blocks.clone() }
+    }
+
+    fn quantized(self: Box<Self>) -> Result<Box<dyn LanguageModel>> {
+        Ok(Box::new(Llama::quantized(*self)?))
     }
 
     /// Only distances count, and a cache may bound them.

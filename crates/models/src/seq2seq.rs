@@ -281,7 +281,7 @@ impl Translator for Seq2Seq {
 
     fn classifier(&self) -> Classifier {
         let bias = self.output.bias.as_ref().map(|bias| bias.val());
-        Classifier { weight: self.output.weight.val().transpose(), bias, cap: None }
+        Classifier { weight: self.output.weight.val().transpose(), bias, cap: None, blocks: None }
     }
 
     fn start(&self, source: &Padded) -> Result<Seq2SeqState> {

@@ -306,7 +306,7 @@ impl EncoderDecoder for T5 {
 
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding);
-        Classifier { weight: weight.val(), bias: None, cap: None }
+        Classifier { weight: weight.val(), bias: None, cap: None, blocks: None }
     }
 }
 

@@ -180,6 +180,6 @@ impl EncoderDecoder for Transformer {
     }
 
     fn classifier(&self) -> Classifier {
-        Classifier { weight: self.embedding.val(), bias: None, cap: None }
+        Classifier { weight: self.embedding.val(), bias: None, cap: None, blocks: None }
     }
 }

@@ -1,11 +1,13 @@
 //! What the encoder–decoders have in common: train on pairs, and write a sentence token by token.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use regard::attention::Look;
 use regard::catalogue::Card;
+use regard::rows::Quantized;
 use regard::{Mode, ops};
 
 use crate::error::{Error, Result};
@@ -112,6 +114,8 @@ pub struct Classifier {
     pub bias: Option<Tensor<1>>,
     /// What bounds the scores, `cap · tanh(score / cap)`, if anything does.
     pub cap: Option<f32>,
+    /// The weight in blocks of 8-bit numbers, which scores are then computed with.
+    pub blocks: Option<Arc<Quantized>>,
 }
 
 impl Classifier {
@@ -120,7 +124,10 @@ impl Classifier {
     /// # Panics
     /// When the states are not as wide as the weight.
     pub fn scores(self, states: Tensor<2>) -> Tensor<2> {
-        let scores = ops::linear(states, self.weight.transpose(), self.bias);
+        let scores = match self.blocks {
+            Some(blocks) => ops::quantized_linear(states, blocks, self.bias),
+            None => ops::linear(states, self.weight.transpose(), self.bias),
+        };
         self.cap.into_iter().fold(scores, |scores, cap| (scores / cap).tanh() * cap)
     }
 
@@ -129,7 +136,7 @@ impl Classifier {
     /// # Errors
     /// When there is not a target a row, or one is not of the vocabulary.
     pub(crate) fn cross_entropy(self, states: Tensor<2>, targets: &[u32]) -> Result<Tensor<1>> {
-        if self.cap.is_none() {
+        if self.cap.is_none() && self.blocks.is_none() {
             return Ok(ops::linear_cross_entropy(states, self.weight, self.bias, targets, 0.0, None)?);
         }
         let [vocabulary, _] = self.weight.dims();

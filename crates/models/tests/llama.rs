@@ -219,3 +219,27 @@ fn what_it_cannot_do_it_refuses() {
     assert!(model.cross_entropy(&[1, 11], &mut state).is_err());
     assert!(model.read(&[1; 13], &mut state).is_err());
 }
+
+#[test]
+fn eight_bits_are_near_and_decode_alike() {
+    for tied in [false, true] {
+        let config = config().with_width(32).with_inner(48).with_tied(tied);
+        let model = scrambled(config.init(&Device::default()).unwrap(), 5, 0.3);
+        let quantized = model.clone().quantized().unwrap();
+        let text = [1, 5, 3, 8, 2, 7];
+        let scores = |model: &Llama| {
+            let text = Padded::new(&[text], 0, 11).unwrap();
+            numbers(&model.forward(&text, Mode::Evaluate, None).unwrap())
+        };
+        let (found, expected) = (scores(&quantized), scores(&model));
+        close("scores", &found, &expected, 5e-2);
+        assert_ne!(found, expected);
+
+        let mut state = quantized.start(&cache("full")).unwrap();
+        let stepped: Vec<f32> =
+            text.iter().flat_map(|&token| numbers(&quantized.step(&[token], &mut state).unwrap())).collect();
+        close("token by token", &stepped, &found, 1e-4);
+        let loss = |model: &Llama| numbers(&model.loss(&[text], Mode::Evaluate).unwrap().0)[0];
+        assert!((loss(&quantized) - loss(&model)).abs() < 0.3);
+    }
+}

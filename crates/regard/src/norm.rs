@@ -1,4 +1,4 @@
-//! Normalisation of rows: layer norm as a module over the fused operation, and the root-mean-square norm.
+//! Normalisation of rows as modules over the fused operations: layer norm and the root-mean-square norm.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -83,7 +83,6 @@ impl RmsNorm {
     /// # Panics
     /// When it is not.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let size = (input.clone().square().mean_dim(D - 1) + self.epsilon).sqrt();
-        input / size * self.weight.val().unsqueeze()
+        ops::rms_norm(input, self.weight.val(), self.epsilon)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
-use regard_kernel::rows::Quantized;
+use burn::tensor::{Device, FloatDType, Tensor};
+use regard_kernel::rows::{Activation, Quantized, Weight};
 use regard_kernel::{
     Attention, EdgeAttention, FeatureAttention, Graph, HashedAttention, LinearAttention, LocalAttention,
 };
@@ -210,6 +210,39 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
     adapter::layer_norm(rows, gamma, beta, epsilon).reshape(dims)
 }
 
+/// Root-mean-square normalisation over the last axis: `x / sqrt(mean(x²) + epsilon) · gamma`.
+/// Zhang & Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019, arXiv:1910.07467.
+///
+/// # Panics
+/// When `gamma` is not as wide as `input`'s last axis.
+pub fn rms_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, epsilon: f32) -> Tensor<D> {
+    let dims = input.dims();
+    let width = dims[D - 1];
+    assert_eq!(gamma.dims(), [width], "gamma must be as wide as the rows");
+    let rows = input.reshape([dims.iter().product::<usize>() / width.max(1), width]);
+    adapter::rms_norm(rows, gamma, epsilon).reshape(dims)
+}
+
+/// An activation of each element, `f(x)`, or, as the gate of another tensor of the same shape, `f(x) ∘ up`.
+///
+/// # Panics
+/// When the shapes differ.
+pub fn activate<const D: usize>(activation: Activation, x: Tensor<D>, up: Option<Tensor<D>>) -> Tensor<D> {
+    let dims = x.dims();
+    let size = dims.iter().product::<usize>();
+    if size == 0 {
+        return x;
+    }
+    let up = match up {
+        Some(up) => {
+            assert_eq!(up.dims(), dims, "a gate and what it gates must have the same shape");
+            up.reshape([size])
+        }
+        None => Tensor::zeros([0], &constants(&x.device())),
+    };
+    adapter::activate(x.reshape([size]), up, activation).reshape(dims)
+}
+
 /// A linear layer: `input · weight + bias` over the last axis, with the products of the kernel, forward and backward.
 ///
 /// `weight [width, feature]`, as burn's `Linear` keeps it, `bias [feature]`. The weight is used as it is stored and never copied:
@@ -221,6 +254,16 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
 pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let sizes = weight.dims();
     linear_by(input, sizes, bias, |rows, bias| adapter::linear(rows, weight, bias))
+}
+
+/// A weight `[width, feature]` of any type and direction, rounded to blocks of 8-bit numbers; see [`Quantized`] for the error.
+///
+/// # Errors
+/// When a number is infinite, not a number or above 8 million.
+pub fn quantize(weight: Tensor<2>) -> Result<Quantized> {
+    let sizes = weight.dims();
+    let numbers = numbers(weight.transpose().cast(FloatDType::F32))?;
+    Ok(Quantized::new(&Weight::turned(&numbers, sizes)?)?)
 }
 
 /// [`linear`] with a weight in blocks of 8-bit numbers, which has no gradient; that of input and bias flows.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{self, Initializer};
-use burn::tensor::{DType, Device, Tensor};
-use regard_kernel::rows::{Quantized, Weight};
+use burn::tensor::{Device, Tensor};
+use regard_kernel::rows::Quantized;
 
 use crate::error::{Error, Result};
 use crate::ops;
@@ -77,10 +77,8 @@ impl Linear {
             return Ok(self);
         }
         let weight = self.weight.val();
-        let [width, features] = weight.dims();
         let device = weight.device();
-        let numbers = ops::numbers(weight.transpose().cast(DType::F32))?;
-        let blocks = Quantized::new(&Weight::turned(&numbers, [width, features])?)?;
+        let blocks = ops::quantize(weight)?;
         Self::of_blocks(Arc::new(blocks), self.bias, &device)
     }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use burn::module::Param;
-use burn::tensor::activation::log_softmax;
+use burn::tensor::activation::{gelu, log_softmax, silu};
 use burn::tensor::{Device, Int, Tensor};
 use common::{agrees_with_differences, close, fix, numbers, random, tracked, wide};
 use regard::attention::{
@@ -11,7 +11,8 @@ use regard::attention::{
     MultiHeadAttentionConfig,
 };
 use regard::position::LearnedPositionsConfig;
-use regard::{Attention, Causal, LayerNormConfig, LinearConfig, Mode, Noise, Padding, ScaledDot, ops};
+use regard::rows::Activation;
+use regard::{Attention, Causal, LayerNormConfig, LinearConfig, Mode, Noise, Padding, RmsNormConfig, ScaledDot, ops};
 
 fn causal() -> Attention {
     Attention::new(ScaledDot::default()).mask(Causal::default())
@@ -219,6 +220,56 @@ fn layer_norm_learns_as_differences_say() {
     ];
     let cotangent = wide(&cotangent);
     agrees_with_differences("a layer norm", &gradient.concat(), &at, |at| inner(&normalise(at), &cotangent));
+}
+
+#[test]
+fn a_root_mean_square_norm_learns_as_its_parts_do() {
+    let (device, width) = (tracked(), 21);
+    let mut norm = RmsNormConfig::new(width).init(&device);
+    norm.weight = Param::from_tensor(random(10, [width], &device));
+    let cotangent = random::<3>(13, [2, 3, width], &device);
+    let run = |whole: bool| {
+        let input = random::<3>(12, [2, 3, width], &device).require_grad();
+        let out = if whole {
+            norm.forward(input.clone())
+        } else {
+            let size = (input.clone().square().mean_dim(2) + 1e-6).sqrt();
+            input.clone() / size * norm.weight.val().unsqueeze()
+        };
+        let gradients = (out.clone() * cotangent.clone()).sum().backward();
+        (out, input.grad(&gradients).unwrap(), norm.weight.val().grad(&gradients).unwrap())
+    };
+    let ((out, of_input, of_weight), (parts, input, weight)) = (run(true), run(false));
+    close("output", &out, &parts, 1e-5);
+    close("gradient of the input", &of_input, &input, 1e-5);
+    close("gradient of the scale", &of_weight, &weight, 1e-5);
+}
+
+#[test]
+fn activations_and_gates_learn_as_their_parts_do() {
+    let device = tracked();
+    let run = |f: &dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<2>| {
+        let (x, up) = (random::<2>(1, [7, 33], &device) * 4.0, random::<2>(2, [7, 33], &device));
+        let (x, up) = (x.detach().require_grad(), up.require_grad());
+        let out = f(x.clone(), up.clone());
+        let gradients = (out.clone() * random(3, [7, 33], &device)).sum().backward();
+        (out, x.grad(&gradients).unwrap(), up.grad(&gradients))
+    };
+    let gelu_tanh =
+        |x: Tensor<2>| x.clone() * 0.5 * (((x.clone() + x.powi_scalar(3) * 0.044_715) * 0.797_884_6).tanh() + 1.0);
+    let parts: [(Activation, &dyn Fn(Tensor<2>) -> Tensor<2>); 3] =
+        [(Activation::Gelu, &gelu), (Activation::GeluTanh, &gelu_tanh), (Activation::Silu, &silu)];
+    for (activation, composed) in parts {
+        let (out, of_x, _) = run(&|x, _| ops::activate(activation, x, None));
+        let (expected, x, _) = run(&|x, _| composed(x));
+        close("an activation", &out, &expected, 1e-6);
+        close("its gradient", &of_x, &x, 1e-5);
+        let (out, of_x, of_up) = run(&|x, up| ops::activate(activation, x, Some(up)));
+        let (expected, x, up) = run(&|x, up| composed(x) * up);
+        close("a gate", &out, &expected, 1e-6);
+        close("its gradient", &of_x, &x, 1e-5);
+        close("the other's", &of_up.unwrap(), &up.unwrap(), 1e-5);
+    }
 }
 
 #[test]

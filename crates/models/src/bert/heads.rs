@@ -71,7 +71,7 @@ impl TokenHead {
     pub(super) fn forward(&self, states: Tensor<2>, embedding: &Param<Tensor<2>>) -> Tensor<2> {
         let states = self.norm.forward(self.activation.forward(self.dense.forward(states)));
         let table = self.head.as_ref().unwrap_or(embedding);
-        Classifier { weight: table.val(), bias: Some(self.bias.val()), cap: None }.scores(states)
+        Classifier { weight: table.val(), bias: Some(self.bias.val()), cap: None, blocks: None }.scores(states)
     }
 }
 

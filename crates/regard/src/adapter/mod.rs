@@ -5,6 +5,7 @@
 //! records a [`Step`], whose backward is the kernel's own. A burn upgrade should touch this folder and little else.
 //! Callers in [`crate::ops`] have checked shapes and values.
 
+mod activation;
 mod attention;
 mod dropout;
 mod edges;
@@ -17,6 +18,7 @@ mod linear_attention;
 mod linear_cross_entropy;
 mod local;
 mod product;
+mod rms_norm;
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -33,6 +35,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::TensorData;
 use regard_kernel::View;
 
+pub(crate) use activation::activate;
 pub(crate) use attention::attend;
 pub(crate) use dropout::dropout;
 pub(crate) use edges::attend_edges;
@@ -45,6 +48,7 @@ pub(crate) use linear_attention::linear_attention;
 pub(crate) use linear_cross_entropy::{Labels, linear_cross_entropy};
 pub(crate) use local::attend_local;
 pub(crate) use product::product;
+pub(crate) use rms_norm::rms_norm;
 
 /// What an operation on `N` tensors keeps for its backward.
 trait Saved<B: Backend, const N: usize>: Clone + Debug + Send + 'static {

@@ -181,6 +181,21 @@ impl MultiHeadAttentionConfig {
 }
 
 impl MultiHeadAttention {
+    /// The same with its projections in blocks of 8-bit numbers; see [`Linear::quantized`].
+    ///
+    /// # Errors
+    /// When a weight is infinite or not a number.
+    pub fn quantized(self) -> Result<Self> {
+        Ok(Self {
+            query: self.query.quantized()?,
+            key: self.key.quantized()?,
+            value: self.value.quantized()?,
+            output: self.output.quantized()?,
+            gate: self.gate.map(Linear::quantized).transpose()?,
+            ..self
+        })
+    }
+
     /// Every position of `input [batch, query, width]` looks at `memory [batch, key, memory width]` (itself, for self
     /// attention), as `attention` says.
     ///
