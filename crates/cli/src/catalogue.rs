@@ -33,7 +33,9 @@ pub struct Show {
 pub fn all() -> Vec<Card> {
     let mut all = cards();
     all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG]);
-    all.extend([regard_models::GPT, regard_models::LLAMA, regard_models::GAT]);
+    all.extend([regard_models::GPT, regard_models::LLAMA]);
+    all.extend([regard_models::BERT, regard_models::ROBERTA, regard_models::DISTIL_BERT, regard_models::ALBERT]);
+    all.extend([regard_models::LONGFORMER, regard_models::BIG_BIRD, regard_models::GAT]);
     all
 }
 

@@ -35,6 +35,11 @@ impl Drawing {
         self.html.is_some() || self.svg.is_some() || self.png.is_some() || self.trace.is_some()
     }
 
+    /// Which attention to draw.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Prints `said` of each translation and, with `draw`, its alignment; or JSON with all weights.
     pub fn print(
         &self,

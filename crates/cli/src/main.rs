@@ -5,9 +5,12 @@ mod catalogue;
 mod charlm;
 mod compare;
 mod drawing;
+mod embed;
 mod evaluate;
+mod fill;
 mod generate;
 mod graph;
+mod inspect;
 mod language;
 mod output;
 mod pace;
@@ -16,6 +19,7 @@ mod place;
 mod progress;
 mod pronounce;
 mod shipped;
+mod summarize;
 mod task;
 mod train;
 mod translate;
@@ -47,6 +51,18 @@ enum Command {
     Pronounce(pronounce::Pronounce),
     /// Go on with a text.
     Generate(generate::Generate),
+    /// Show what every layer and head of a trained model looks at.
+    Inspect(inspect::Inspect),
+    /// Turn texts into vectors.
+    Embed(embed::Embed),
+    /// Rank texts by how near they are to another.
+    Similar(embed::Similar),
+    /// Fill in a hidden word.
+    Fill(fill::Fill),
+    /// Give texts labels.
+    Classify(fill::Classify),
+    /// Write a shorter text for a text.
+    Summarize(summarize::Summarize),
     /// Train a model.
     #[command(subcommand)]
     Train(TrainTask),
@@ -130,6 +146,12 @@ fn main() -> ExitCode {
         Command::Evaluate(EvaluateTask::Language(command)) => command.run(),
         Command::Pronounce(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Embed(command) => command.run(),
+        Command::Similar(command) => command.run(),
+        Command::Fill(command) => command.run(),
+        Command::Classify(command) => command.run(),
+        Command::Summarize(command) => command.run(),
         Command::View(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),

@@ -44,6 +44,10 @@ fn model(name: &str) -> Result<Picture> {
             "No weights of it come with the program. `regard generate` reads llama2.c's files, and with `--html` draws what they \
              look at.",
         ),
+        "BERT" | "RoBERTa" | "DistilBERT" | "ALBERT" | "LongformerEncoder" | "BigBirdEncoder" => nothing(
+            "No weights of it come with the program. `regard inspect` opens a checkpoint and draws what its heads look at; `regard \
+             embed`, `similar`, `fill` and `classify` use it.",
+        ),
         "GAT" => nothing(
             "No weights of it come with the program. `regard train graph` makes some; what its layers look at is in the pictures of \
              GraphAttention.",

@@ -9,6 +9,13 @@ use regard_recipes::train::{Event, Outcome};
 
 use crate::Result;
 
+/// A bar of so many texts, on a terminal.
+pub fn texts(count: usize) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left").expect("a template that is right");
+    ProgressBar::new(count as u64).with_style(style)
+}
+
 pub struct Progress {
     bar: ProgressBar,
     /// What there are so many of to learn from.

@@ -23,7 +23,8 @@ pub struct Translate {
     /// Read sentences from this file, one a line.
     #[arg(long, value_name = "FILE", conflicts_with = "sentences")]
     input: Option<PathBuf>,
-    /// Folder of a trained model instead of the one that comes with the program.
+    /// Folder of a trained model instead of the one that comes with the program: a run of `regard train translate`, or one in Hugging
+    /// Face's layout (Marian, T5, BART) with its tokenizer.json.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Language of the sentences.
@@ -32,12 +33,8 @@ pub struct Translate {
     /// Language to translate into.
     #[arg(long, value_name = "LANGUAGE", conflicts_with = "model")]
     to: Option<String>,
-    /// Hypotheses that beam search keeps; 1 is greedy.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
-    beam: u16,
-    /// Exponent of the length that log-probabilities are divided by: more favours longer sentences.
-    #[arg(long, default_value_t = 1.0, value_parser = finite)]
-    length_penalty: f32,
+    #[command(flatten)]
+    searching: Searching,
     #[command(flatten)]
     drawing: Drawing,
     /// Print one JSON object a sentence, with all weights, instead of text.
@@ -46,6 +43,30 @@ pub struct Translate {
     /// Print the translations alone, without a picture.
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// How to search: the options of every command that writes a text for a text.
+#[derive(Args)]
+pub struct Searching {
+    /// Hypotheses that beam search keeps; 1 is greedy. As the model's folder says unless given, 4 if it says nothing.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    beam: Option<u16>,
+    /// Exponent of the length that log-probabilities are divided by: more favours longer sentences. As the model's folder says unless
+    /// given, 1 if it says nothing.
+    #[arg(long, value_parser = finite)]
+    length_penalty: Option<f32>,
+}
+
+impl Searching {
+    /// The search that was asked for.
+    pub fn with(&self, interpreter: &Interpreter) -> Search {
+        let usual = interpreter.search();
+        Search {
+            beam: self.beam.map_or(usual.beam, usize::from),
+            length_penalty: self.length_penalty.unwrap_or(usual.length_penalty),
+            ..usual
+        }
+    }
 }
 
 /// A number that a length can be raised to.
@@ -71,7 +92,7 @@ impl Translate {
                 return Err(format!("sentence {} is blank, expected at least one word", blank + 1).into());
             }
             let interpreter = shipped::interpreter(self.model.as_deref())?;
-            let translations = interpreter.translate(&self.sentences, &self.search())?;
+            let translations = interpreter.translate(&self.sentences, &self.searching.with(&interpreter))?;
             return self.show(&interpreter, &translations, !self.quiet);
         }
         let input: Box<dyn Read> = match &self.input {
@@ -102,10 +123,6 @@ impl Translate {
         format!("cannot read {input}: {error}")
     }
 
-    fn search(&self) -> Search {
-        Search { beam: self.beam.into(), length_penalty: self.length_penalty, ..Search::default() }
-    }
-
     /// Translates line by line in batches, a line out for a line in. A bad line is reported, gives an empty line and
     /// fails the command at its end, when all others are done.
     fn lines(&self, mut input: impl BufRead) -> Result {
@@ -132,7 +149,7 @@ impl Translate {
                 .iter()
                 .filter_map(|line| if let Line::Sentence(text) = line { Some(text.as_str()) } else { None })
                 .collect();
-            let mut translations = interpreter.translate(&sentences, &self.search())?.into_iter();
+            let mut translations = interpreter.translate(&sentences, &self.searching.with(&interpreter))?.into_iter();
             for line in batch {
                 number += 1;
                 match line {

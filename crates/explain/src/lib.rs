@@ -12,6 +12,9 @@
 //! `render::png` (feature `png`, on by default) as pixels, [`render::html`] as a page to explore in;
 //! [`Trace::to_json`] gives the numbers.
 //!
+//! [`Trace::profiles`] says of each head what kind it is: how wide it looks, and how much it gives to the first token, to the one
+//! before, to equal tokens, and to what followed those.
+//!
 //! An attention weight says where a layer looked, not what mattered to the answer; the pictures say "attention weight".
 //!
 //! ```
@@ -45,6 +48,7 @@
 mod atomic;
 mod error;
 mod file;
+mod heads;
 mod json;
 mod region;
 pub mod render;
@@ -53,5 +57,6 @@ mod weights;
 
 pub use atomic::write_atomically;
 pub use error::{Error, Result};
+pub use heads::{HeadProfile, Rank};
 pub use region::Region;
 pub use trace::{Axis, Evidence, Head, Map, Rule, ScoreBias, Site, States, Trace};

@@ -40,6 +40,9 @@ element!(f32, F32);
 element!(f16, F16);
 element!(bf16, BF16);
 
+/// How many numbers of a row share a scale, where a row has several.
+pub(crate) const QUANTIZED: usize = 32;
+
 /// Numbers where they lie.
 #[derive(Clone, Copy, Debug)]
 pub enum Data<'a> {
@@ -51,6 +54,8 @@ pub enum Data<'a> {
     BF16(&'a [bf16]),
     /// Whole numbers, and what those of a row are to be multiplied with.
     I8(&'a [i8], &'a [f32]),
+    /// Whole numbers, and what each [`QUANTIZED`] of a row are to be multiplied with.
+    Quantized(&'a [i8], &'a [f16]),
     /// Any of these, in pages; rows must be chosen before numbers can be read.
     Pages(Pages<'a>),
 }
@@ -62,7 +67,7 @@ impl<'a> Data<'a> {
             Self::F32(x) => x.len(),
             Self::F16(x) => x.len(),
             Self::BF16(x) => x.len(),
-            Self::I8(x, _) => x.len(),
+            Self::I8(x, _) | Self::Quantized(x, _) => x.len(),
             Self::Pages(_) => 0,
         }
     }
@@ -77,6 +82,7 @@ impl<'a> Data<'a> {
             Self::F16(x) => Self::F16(from(x, start)),
             Self::BF16(x) => Self::BF16(from(x, start)),
             Self::I8(x, scales) => Self::I8(from(x, start), from(scales, scale)),
+            Self::Quantized(x, scales) => Self::Quantized(from(x, start), from(scales, scale)),
             Self::Pages(pages) => Self::Pages(pages),
         }
     }

@@ -101,6 +101,8 @@ impl<'a> Problem<'a> {
 
 /// Below this many multiplications and additions, waking other threads costs more than it saves.
 const SERIAL: f64 = 4e6;
+/// What a byte that memory delivers for one use costs, in multiplications.
+pub(crate) const READ: f64 = 8.0;
 
 /// Does all tasks, on the current thread pool if the work is worth it. Tasks do not depend on each other, so their results
 /// do not depend on who does them.

@@ -9,15 +9,21 @@ mod filter;
 mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
+mod packed;
 mod product;
+mod quantized;
 mod rotary;
+mod stream;
+mod weight;
 
 pub use filter::{FilterGradients, filter, filter_backward};
 pub use layer_norm::{layer_norm, layer_norm_backward};
-pub use linear::{linear, linear_backward};
+pub use linear::{linear, linear_backward, linear_backward_rows};
 pub use linear_cross_entropy::{LinearCrossEntropy, LinearGradients};
 pub use product::{ProductGradients, product, product_backward};
+pub use quantized::Quantized;
 pub use rotary::{Pairs, rotate};
+pub use weight::Weight;
 
 /// Numbers that one task handles, about.
 const CHUNK: usize = 1 << 14;

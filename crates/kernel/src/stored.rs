@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use half::bf16;
+use half::{bf16, f16};
 
-use crate::element::Data;
+use crate::element::{Data, QUANTIZED};
 use crate::scratch;
-use crate::simd::{LANES, Lanes, multiversion, pad};
+use crate::simd::{Isa, LANES, Lanes, multiversion, pad};
 use crate::view::Matrix;
 
 /// A borrowed strided matrix of any element. Its maker keeps every index inside the data, or leaves a side empty.
@@ -37,9 +37,31 @@ impl<'a> Stored<'a> {
         Self { data, rows: rows.len(), ..self }
     }
 
-    /// Some of the columns, of what does not lie in pages.
+    /// Some of the columns, of what does not lie in pages. Where columns share scales, the first of those that do.
     pub(crate) fn columns(self, columns: Range<usize>) -> Self {
-        Self { data: self.data.skip(columns.start * self.column_stride, 0), columns: columns.len(), ..self }
+        let scale = if let Data::Quantized(..) = self.data { columns.start / QUANTIZED } else { 0 };
+        Self { data: self.data.skip(columns.start * self.column_stride, scale), columns: columns.len(), ..self }
+    }
+
+    /// The same numbers with rows and columns exchanged; where there are scales, only to be exchanged back.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// How many bytes its numbers are.
+    pub(crate) fn bytes(&self) -> usize {
+        let each = match self.data {
+            Data::F32(_) | Data::Pages(_) => 4,
+            Data::F16(_) | Data::BF16(_) => 2,
+            Data::I8(..) | Data::Quantized(..) => 1,
+        };
+        self.rows * self.columns * each
     }
 
     /// How many rows from this one on can be sliced together.
@@ -82,6 +104,9 @@ impl<'a> Stored<'a> {
         let last = (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride;
         let scaled = match self.data {
             Data::I8(_, scales) => (self.rows - 1) * self.scale_stride < scales.len(),
+            Data::Quantized(_, scales) => {
+                (self.rows - 1) * self.scale_stride + (self.columns - 1) / QUANTIZED < scales.len()
+            }
             _ => true,
         };
         scaled && last < self.data.len()
@@ -94,24 +119,24 @@ multiversion! {
         assert!(from.in_bounds());
         match from.data {
             Data::Pages(_) => unreachable!("rows of pages are chosen before they are read"),
-            Data::F32(x) => widen_rows(&from, x, to, |x, _| Lanes(x)),
-            Data::F16(x) => widen_rows(&from, x, to, |x, _| I::halves(&x)),
-            Data::BF16(x) => widen_rows(&from, x, to, |x, _| brains(x)),
-            Data::I8(x, scales) => widen_rows(&from, x, to, |x, row| {
-                let scale = Lanes::splat(scales[row * from.scale_stride]);
-                wholes(x).zip(scale, |x, scale| x * scale)
+            Data::F32(x) => widen_rows(&from, x, to, |x, _, _| Lanes(x)),
+            Data::F16(x) => widen_rows(&from, x, to, |x, _, _| I::halves(&x)),
+            Data::BF16(x) => widen_rows(&from, x, to, |x, _, _| brains(x)),
+            Data::I8(x, scales) => widen_rows(&from, x, to, |x, row, _| scaled(x, scales[row * from.scale_stride])),
+            Data::Quantized(x, scales) => widen_rows(&from, x, to, |x, row, column| {
+                scaled(x, scales[row * from.scale_stride + column / QUANTIZED].to_f32())
             }),
         }
     }
 }
 
-/// Widens a vector at a time: `lanes` is given sixteen numbers and their row.
+/// Widens a vector at a time: `lanes` is given sixteen numbers, their row and the first one's column.
 #[inline(always)]
 fn widen_rows<T: Copy + Default>(
     from: &Stored,
     numbers: &[T],
     to: &mut [f32],
-    lanes: impl Fn([T; LANES], usize) -> Lanes,
+    lanes: impl Fn([T; LANES], usize, usize) -> Lanes,
 ) {
     let (columns, padded) = (from.columns, pad(from.columns));
     if columns == 0 {
@@ -120,8 +145,8 @@ fn widen_rows<T: Copy + Default>(
     let whole = if from.column_stride == 1 { columns - columns % LANES } else { 0 };
     for (row, to) in to.chunks_exact_mut(padded).take(from.rows).enumerate() {
         let numbers = numbers[row * from.row_stride..][..whole].as_chunks().0;
-        for (numbers, to) in numbers.iter().zip(to.as_chunks_mut().0) {
-            *to = lanes(*numbers, row).0;
+        for (part, (numbers, to)) in numbers.iter().zip(to.as_chunks_mut().0).enumerate() {
+            *to = lanes(*numbers, row, part * LANES).0;
         }
     }
     if whole == columns {
@@ -135,14 +160,61 @@ fn widen_rows<T: Copy + Default>(
             for (i, x) in some.iter_mut().enumerate().take(columns - first) {
                 *x = numbers[row * from.row_stride + (first + i) * from.column_stride];
             }
-            *to = lanes(some, row).0;
+            *to = lanes(some, row, first).0;
         }
     }
 }
 
+/// Numbers that are widened as they are loaded.
+pub(crate) trait Wide: Copy + Default {
+    /// How many of them memory delivers at a time.
+    const LINE: usize = 64 / size_of::<Self>();
+
+    /// Sixteen numbers.
+    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes;
+}
+
+impl Wide for f32 {
+    #[inline(always)]
+    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
+        Lanes(numbers)
+    }
+}
+
+impl Wide for f16 {
+    #[inline(always)]
+    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
+        I::halves(&numbers)
+    }
+}
+
+impl Wide for bf16 {
+    #[inline(always)]
+    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
+        brains(numbers)
+    }
+}
+
+impl Wide for i8 {
+    #[inline(always)]
+    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
+        wholes(numbers)
+    }
+}
+
+/// Sixteen numbers, widened.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+pub(crate) unsafe fn load<I: Isa, T: Wide>(from: *const T) -> Lanes {
+    // SAFETY: the caller's promise.
+    T::lanes::<I>(unsafe { from.cast::<[T; LANES]>().read_unaligned() })
+}
+
 /// A brain float is the upper half of a single.
 #[inline(always)]
-pub(crate) fn brains(x: [bf16; LANES]) -> Lanes {
+fn brains(x: [bf16; LANES]) -> Lanes {
     let mut lanes = Lanes::ZERO;
     for (lane, x) in lanes.0.iter_mut().zip(x) {
         *lane = f32::from_bits(u32::from(x.to_bits()) << 16);
@@ -150,9 +222,15 @@ pub(crate) fn brains(x: [bf16; LANES]) -> Lanes {
     lanes
 }
 
+/// Whole numbers by their scale.
+#[inline(always)]
+pub(crate) fn scaled(x: [i8; LANES], scale: f32) -> Lanes {
+    wholes(x).map(|x| x * scale)
+}
+
 /// Whole numbers as they are.
 #[inline(always)]
-pub(crate) fn wholes(x: [i8; LANES]) -> Lanes {
+fn wholes(x: [i8; LANES]) -> Lanes {
     let mut lanes = Lanes::ZERO;
     for (lane, x) in lanes.0.iter_mut().zip(x) {
         *lane = f32::from(x);

@@ -122,8 +122,9 @@ impl GptConfig {
         let (width, inner) = (self.width, self.inner_width());
         let normal = |std| Initializer::Normal { mean: 0.0, std };
         let linear = |from, to, std| {
-            let drawn = LinearConfig::new(from, to).with_bias(false).with_initializer(Some(normal(std))).init(device);
-            Linear { bias: Some(Initializer::Zeros.init([to], device)), ..drawn }
+            let mut drawn = LinearConfig::new(from, to).with_initializer(Some(normal(std))).init(device);
+            drawn.bias = Some(Initializer::Zeros.init([to], device));
+            drawn
         };
         let residual = 0.02 / (2.0 * self.layers as f64).sqrt();
         let norm = || LayerNormConfig::new(width).with_epsilon(self.epsilon).init(device);

@@ -8,7 +8,7 @@ use burn::tensor::activation::log_softmax;
 
 use crate::error::{Error, Result};
 use crate::padded::Padded;
-use crate::translator::Translator;
+use crate::translator::{Specials, Translator};
 
 /// How to search.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,12 +19,18 @@ pub struct Search {
     pub length_penalty: f32,
     /// The most target tokens a source of `n` tokens may get: `a·n + b`.
     pub limit: (f32, usize),
+    /// The token that every target has to begin with, at no cost, as BART's and mBART's do; any unless given.
+    pub first: Option<u32>,
+    /// Tokens that there must be before the end.
+    pub least: usize,
+    /// No so many tokens in a row come twice, the beginning included (Paulus et al. 2018, arXiv:1705.04304); 0 for no limit.
+    pub unrepeated: usize,
 }
 
 impl Default for Search {
-    /// Beam 4, penalty 1, at most `1.5·n + 20` tokens.
+    /// Beam 4, penalty 1, at most `1.5·n + 20` tokens, whichever they are.
     fn default() -> Self {
-        Search { beam: 4, length_penalty: 1.0, limit: (1.5, 20) }
+        Search { beam: 4, length_penalty: 1.0, limit: (1.5, 20), first: None, least: 0, unrepeated: 0 }
     }
 }
 
@@ -51,13 +57,17 @@ struct Beam {
 /// The best target for each source (ids without end, which is added here), the sources read as one batch.
 ///
 /// # Errors
-/// When a source is too long or holds an id that is no token, or `beam` is 0 or larger than the vocabulary.
-pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> Result<Vec<Hypothesis>> {
+/// When a source is too long or holds an id that is no token, `beam` is 0 or larger than the vocabulary, or `first` is no token.
+pub fn search<M: Translator + ?Sized>(model: &M, sources: &[Vec<u32>], how: &Search) -> Result<Vec<Hypothesis>> {
     let specials = model.specials();
     let vocabulary = model.vocabulary();
     if how.beam == 0 || how.beam > vocabulary {
         let expected = format!("from 1 to the vocabulary of {vocabulary}");
         return Err(Error::Config { argument: "beam", given: how.beam.to_string(), expected });
+    }
+    if let Some(bad) = how.first.filter(|&first| first as usize >= vocabulary) {
+        let expected = format!("a token below {vocabulary}");
+        return Err(Error::Config { argument: "first", given: bad.to_string(), expected });
     }
     if sources.is_empty() {
         return Ok(Vec::new());
@@ -88,7 +98,7 @@ pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> R
             let here = first_row..first_row + beams.len();
             first_row = here.end;
             let mut next = Vec::new();
-            for (row, token, log_probability) in candidates(beams, &scores, model, here.start, 2 * how.beam) {
+            for (row, token, log_probability) in candidates(beams, &scores, model, here.start, how) {
                 let beam = &beams[row - here.start];
                 let full = beam.ids.len() + 1 >= limits[sentence];
                 if token == specials.end || full {
@@ -120,20 +130,25 @@ pub fn search<M: Translator>(model: &M, sources: &[Vec<u32>], how: &Search) -> R
     Ok(done.into_iter().map(best).collect())
 }
 
-/// The `count` most likely continuations `(row, token, log p)`, best first; ties go to the earlier row and token. No
-/// sentence goes on with padding or a beginning, however likely an untrained model finds them.
-fn candidates<M: Translator>(
+/// The most likely continuations `(row, token, log p)`, two for each hypothesis to be kept, best first; ties go to the earlier row and
+/// token. No sentence goes on with padding or a beginning, however likely an untrained model finds them.
+fn candidates<M: Translator + ?Sized>(
     beams: &[Beam],
     scores: &[f32],
     model: &M,
     first_row: usize,
-    count: usize,
+    how: &Search,
 ) -> Vec<(usize, u32, f32)> {
     let (vocabulary, specials) = (model.vocabulary(), model.specials());
-    let never = [specials.pad, specials.begin];
+    let count = 2 * how.beam;
     let mut best: Vec<(usize, u32, f32)> = Vec::new();
     for (offset, beam) in beams.iter().enumerate() {
         let row = first_row + offset;
+        if let (Some(first), true) = (how.first, beam.ids.is_empty()) {
+            best.push((row, first, beam.log_probability));
+            continue;
+        }
+        let never = never(&beam.ids, specials, how);
         for (token, score) in scores[row * vocabulary..][..vocabulary].iter().enumerate() {
             let total = beam.log_probability + score;
             // A full list is beaten only by more; a NaN never beats anything.
@@ -147,6 +162,21 @@ fn candidates<M: Translator>(
         }
     }
     best
+}
+
+/// Tokens that a target does not go on with after `ids`.
+fn never(ids: &[u32], specials: Specials, how: &Search) -> Vec<u32> {
+    // Where one token both begins and ends, it ends.
+    let mut never: Vec<u32> = [specials.pad, specials.begin].into_iter().filter(|&id| id != specials.end).collect();
+    if ids.len() < how.least {
+        never.push(specials.end);
+    }
+    let written: Vec<u32> = [&[specials.begin], ids].concat();
+    if let Some(last) = how.unrepeated.checked_sub(1).and_then(|before| written.len().checked_sub(before)) {
+        let rows = written.windows(how.unrepeated).filter(|row| row.starts_with(&written[last..]));
+        never.extend(rows.filter_map(|row| row.last()));
+    }
+    never
 }
 
 fn best(hypotheses: Vec<Hypothesis>) -> Hypothesis {

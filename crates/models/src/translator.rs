@@ -1,6 +1,7 @@
 //! What the encoder–decoders have in common: train on pairs, and write a sentence token by token.
 
-use burn::module::Module;
+use std::fmt::Debug;
+
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use regard::attention::Look;
@@ -142,7 +143,7 @@ impl Classifier {
 }
 
 /// An encoder–decoder over token ids.
-pub trait Translator: Module + Sync {
+pub trait Translator: Debug + Send + Sync {
     /// What is known after reading the source and some of the target, for a batch of hypotheses.
     type State: Send;
 

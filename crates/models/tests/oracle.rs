@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use burn::module::Module;
 use burn::tensor::Device;
 use common::{Oracle, SPECIALS, Tensors, close, numbers};
 use regard::Mode;
@@ -16,14 +17,14 @@ use regard_models::{
 const RESULTS: [&str; 6] = ["logits", "loss", "memory", "encoded", "alignment", "cross_weights"];
 
 /// A model with the file's parameters, whose names `rename` turns from the paper's to ours.
-fn load<M: Translator>(model: M, tensors: &Tensors, rename: impl Fn(&str) -> String) -> M {
+fn load<M: Translator + Module>(model: M, tensors: &Tensors, rename: impl Fn(&str) -> String) -> M {
     let learned =
         tensors.iter().filter(|(name, _)| !name.starts_with("gradient.") && !RESULTS.contains(&name.as_str()));
     assign(model, learned.map(|(name, tensor)| (rename(name), tensor.clone())).collect()).unwrap()
 }
 
 /// Everything that the files of all models hold: logits, loss, gradients and the greedy translation.
-fn compare<M: Translator>(
+fn compare<M: Translator + Module>(
     model: &M,
     oracle: &Oracle,
     tensors: &Tensors,
@@ -50,7 +51,7 @@ fn compare<M: Translator>(
         }
     }
 
-    let greedy = Search { beam: 1, length_penalty: 1.0, limit: (0.0, 12) };
+    let greedy = Search { beam: 1, limit: (0.0, 12), ..Search::default() };
     for (found, expected) in search(model, &sentences, &greedy).unwrap().iter().zip(oracle.ids("greedy")) {
         let end = expected.iter().position(|&id| id == SPECIALS.end);
         assert_eq!(found.ids, expected[..end.unwrap_or(expected.len())]);

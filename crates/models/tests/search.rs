@@ -37,7 +37,7 @@ macro_rules! on_every_model {
 #[test]
 fn a_beam_of_one_takes_the_most_likely_token() {
     fn check<M: Translator>(model: &M) {
-        let how = Search { beam: 1, length_penalty: 1.0, limit: (0.0, 8) };
+        let how = Search { beam: 1, limit: (0.0, 8), ..Search::default() };
         for (found, source) in search(model, &sources(), &how).unwrap().iter().zip(SOURCES) {
             let (mut ids, mut total, mut ended) = (Vec::new(), 0.0, false);
             while !ended && ids.len() < 8 {
@@ -75,7 +75,7 @@ fn a_beam_wide_enough_finds_the_best_of_all() {
         // Three words and a target of at most two tokens, two words and at most three: the beam holds every beginning.
         let limit = if model.vocabulary() == 6 { 2 } else { 3 };
         for length_penalty in [0.0, 0.6, 1.0] {
-            let how = Search { beam: model.vocabulary(), length_penalty, limit: (0.0, limit) };
+            let how = Search { beam: model.vocabulary(), length_penalty, limit: (0.0, limit), ..Search::default() };
             let sources = [vec![3, 4, 3], vec![4]];
             for (found, source) in search(model, &sources, &how).unwrap().iter().zip(&sources) {
                 let all = everything(model, source, limit);
@@ -95,7 +95,7 @@ fn a_beam_wide_enough_finds_the_best_of_all() {
 fn company_changes_nothing() {
     fn check<M: Translator>(model: &M) {
         for beam in [1, 3, 4] {
-            let how = Search { beam, length_penalty: 1.0, limit: (1.0, 5) };
+            let how = Search { beam, limit: (1.0, 5), ..Search::default() };
             let together = search(model, &sources(), &how).unwrap();
             for (together, source) in together.iter().zip(sources()) {
                 let alone = &search(model, &[source], &how).unwrap()[0];
@@ -112,7 +112,8 @@ fn limits_hold() {
     fn check<M: Translator>(model: &M) {
         let written = |how: &Search| -> Vec<Hypothesis> { search(model, &sources(), how).unwrap() };
         for (factor, room) in [(1.0, 0), (0.5, 2), (0.0, 1), (0.0, 0), (-3.0, 2), (f32::NAN, 3)] {
-            for found in written(&Search { beam: 3, length_penalty: 1.0, limit: (factor, room) }).iter().zip(SOURCES) {
+            let how = Search { beam: 3, limit: (factor, room), ..Search::default() };
+            for found in written(&how).iter().zip(SOURCES) {
                 let (found, source) = found;
                 let most = ((factor * (source.len() + 1) as f32) as usize + room).max(1);
                 assert!(found.ids.len() <= most, "{} ids, at most {most}", found.ids.len());
@@ -121,10 +122,34 @@ fn limits_hold() {
             }
         }
         for limit in [(f32::INFINITY, usize::MAX), (f32::MAX, 0), (0.0, usize::MAX)] {
-            for found in written(&Search { beam: 2, length_penalty: 0.0, limit }) {
+            for found in written(&Search { beam: 2, length_penalty: 0.0, limit, ..Search::default() }) {
                 assert!(found.ids.len() < model.longest());
             }
         }
+    }
+    on_every_model!(check, 9);
+}
+
+#[test]
+fn beginnings_ends_and_repetitions_are_as_asked() {
+    fn check<M: Translator>(model: &M) {
+        let how = Search { beam: 3, limit: (0.0, 9), first: Some(4), least: 5, unrepeated: 2, ..Search::default() };
+        for found in search(model, &sources(), &how).unwrap() {
+            assert!(found.ids[0] == 4 && found.ids.len() >= 5, "{:?}", found.ids);
+            let mut pairs: Vec<&[u32]> = found.ids.windows(2).collect();
+            pairs.sort_unstable();
+            pairs.dedup();
+            assert_eq!(pairs.len(), found.ids.len() - 1, "a pair comes twice in {:?}", found.ids);
+        }
+        let none = search(model, &sources(), &Search { unrepeated: 1, limit: (0.0, 9), ..how }).unwrap();
+        for found in none {
+            // Six words, and none of them twice.
+            assert!(
+                found.ids.len() <= 6 && found.ids.iter().all(|id| found.ids.iter().filter(|&i| i == id).count() == 1)
+            );
+        }
+        let wrong = search(model, &sources(), &Search { first: Some(9), ..how }).unwrap_err().to_string();
+        assert_eq!(wrong, "configuration: first is 9, expected a token below 9");
     }
     on_every_model!(check, 9);
 }

@@ -20,6 +20,7 @@ pub mod batches;
 mod bpe;
 pub mod characters;
 pub mod dictionary;
+pub mod hub;
 pub mod pairs;
 mod pickle;
 pub mod pieces;
@@ -76,7 +77,7 @@ pub enum DataError {
         /// What it may be.
         expected: String,
     },
-    /// A tokenizer is not one that [`tokenizer::Tokenizer::to_json`] wrote, or cannot do its work.
+    /// A tokenizer is not what it should be, or cannot do its work.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
 }

@@ -1,19 +1,24 @@
 //! A trained translator: sentences in, sentences out, and what it looked at.
 //!
-//! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `tokenizer.json`.
+//! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `tokenizer.json`: as
+//! `regard train translate` writes it, or in Hugging Face's layout (T5, BART, Marian), which also summarises.
 
 mod states;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::data::tokenizer::{EOS, Tokenizer};
+use crate::data::hub::HubTokenizer;
+use crate::data::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, WEIGHTS, parse_json, read_json};
 use crate::presets::{Architecture, Network, with_network};
+use burn::module::Module;
 use burn::tensor::Device;
 use regard_explain::{Evidence, Site as TraceSite, Trace};
+use regard_models::pretrained::{self, Pretrained, is_pretrained};
 use regard_models::weights;
-use regard_models::{Padded, Search, Sight, Site, Translator, search};
+use regard_models::{EncoderDecoder, Padded, Search, Sight, Site, Translator, search};
 
 /// The tokenizer's file in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -21,11 +26,39 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// A network with its tokenizer.
 #[derive(Clone)]
 pub struct Interpreter {
-    network: Network,
-    architecture: Architecture,
-    tokenizer: Tokenizer,
+    model: Model,
+    words: Words,
     name: String,
+    search: Search,
 }
+
+/// A network that was trained here, or one that came as a checkpoint.
+#[derive(Clone)]
+enum Model {
+    Own(Network),
+    Hub(Arc<dyn EncoderDecoder>),
+}
+
+/// The tokenizer of the one or the other.
+#[derive(Clone)]
+enum Words {
+    Own(Tokenizer),
+    Hub(HubTokenizer),
+}
+
+/// Runs the expression with whichever network it is.
+macro_rules! with_model {
+    ($interpreter:expr, $model:ident => $body:expr) => {
+        match &$interpreter.model {
+            Model::Own(network) => with_network!(network, $model => $body),
+            Model::Hub(shared) => {
+                let $model = &**shared;
+                $body
+            }
+        }
+    };
+}
+use with_model;
 
 /// A translated sentence.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +83,15 @@ impl Interpreter {
     /// # Errors
     /// When a file is missing, damaged, or does not fit the others.
     pub fn load(folder: &Path) -> Result<Self> {
+        if is_pretrained(folder)? {
+            return match pretrained::open(folder)? {
+                Pretrained::Translator(model) => Self::of(folder, model),
+                _ => {
+                    let problem = "a model that writes no text for a text, expected an encoder–decoder".into();
+                    Err(Error::Content { path: folder.join(CONFIG), problem })
+                }
+            };
+        }
         let architecture: Architecture = read_json(&folder.join(CONFIG))?;
         let tokenizer = Tokenizer::load(folder.join(TOKENIZER))?;
         let path = folder.join(WEIGHTS);
@@ -69,6 +111,13 @@ impl Interpreter {
         Self::new(name.to_owned(), architecture, tokenizer, weights, &origin.join(WEIGHTS))
     }
 
+    /// A checkpoint's model with the tokenizer beside it.
+    pub(crate) fn of(folder: &Path, model: Box<dyn EncoderDecoder>) -> Result<Self> {
+        let words = Words::Hub(HubTokenizer::open(folder, EncoderDecoder::vocabulary(&*model))?);
+        let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
+        Ok(Interpreter { model: Model::Hub(model.into()), words, name, search: pretrained::search(folder)? })
+    }
+
     fn new(name: String, architecture: Architecture, tokenizer: Tokenizer, bytes: &[u8], path: &Path) -> Result<Self> {
         let content = |problem: String| Error::Content { path: path.to_owned(), problem };
         if architecture.vocabulary() != tokenizer.vocab_size() {
@@ -81,7 +130,7 @@ impl Interpreter {
             Network::Transformer(model) => Network::Transformer(weights::from_bytes(model, bytes, path)?),
             Network::Seq2Seq(model) => Network::Seq2Seq(weights::from_bytes(model, bytes, path)?),
         };
-        Ok(Interpreter { network, architecture, tokenizer, name })
+        Ok(Interpreter { model: Model::Own(network), words: Words::Own(tokenizer), name, search: Search::default() })
     }
 
     /// What it is called: its folder's name.
@@ -89,19 +138,55 @@ impl Interpreter {
         &self.name
     }
 
-    /// The network's configuration.
-    pub fn architecture(&self) -> &Architecture {
-        &self.architecture
+    /// How its authors search with it.
+    pub fn search(&self) -> Search {
+        self.search
     }
 
-    /// Its tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    /// The tokens that a text stands for, without those that the network puts around it.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot cut it.
+    pub(crate) fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.words {
+            Words::Own(tokenizer) => Ok(tokenizer.encode(text)?),
+            Words::Hub(tokenizer) => {
+                let mut ids = tokenizer.encode(text)?;
+                let end = with_model!(self, model => Translator::specials(model)).end;
+                // The search adds it itself.
+                ids.pop_if(|id| *id == end);
+                Ok(ids)
+            }
+        }
+    }
+
+    /// The tokenizer of a model that reads text which is cut into tokens already, such as letters.
+    pub(crate) fn segmented(&self) -> Option<&Tokenizer> {
+        match &self.words {
+            Words::Own(tokenizer) if tokenizer.is_segmented() => Some(tokenizer),
+            _ => None,
+        }
+    }
+
+    /// A token as an axis shows it.
+    pub(crate) fn token(&self, id: u32) -> String {
+        match &self.words {
+            Words::Own(tokenizer) => tokenizer.token(id),
+            Words::Hub(tokenizer) => tokenizer.shown(id),
+        }
+    }
+
+    /// The text of tokens.
+    pub(crate) fn spelt(&self, ids: &[u32]) -> Result<String> {
+        Ok(match &self.words {
+            Words::Own(tokenizer) => tokenizer.decode(ids)?,
+            Words::Hub(tokenizer) => tokenizer.decode(ids)?,
+        })
     }
 
     /// The most tokens that a sentence may have.
     pub fn longest(&self) -> usize {
-        with_network!(&self.network, model => model.longest()) - 1
+        with_model!(self, model => Translator::longest(model)) - 1
     }
 
     /// Translates sentences as one batch; similar lengths waste the least.
@@ -113,7 +198,7 @@ impl Interpreter {
         for sentence in sentences {
             sources.push(self.encode(sentence.as_ref())?);
         }
-        let found = with_network!(&self.network, model => search(model, &sources, how)?);
+        let found = with_model!(self, model => search(model, &sources, how)?);
         sentences
             .iter()
             .zip(sources)
@@ -121,7 +206,7 @@ impl Interpreter {
             .map(|((sentence, source_ids), found)| {
                 Ok(Translation {
                     source: sentence.as_ref().to_owned(),
-                    target: self.tokenizer.decode(&found.ids)?,
+                    target: self.spelt(&found.ids)?,
                     source_ids,
                     target_ids: found.ids,
                     score: found.score,
@@ -136,7 +221,7 @@ impl Interpreter {
     /// # Errors
     /// When it is blank or has more tokens than the model takes.
     pub fn encode(&self, sentence: &str) -> Result<Vec<u32>> {
-        let ids = self.tokenizer.encode(sentence)?;
+        let ids = if sentence.trim().is_empty() { Vec::new() } else { self.tokens(sentence)? };
         if ids.is_empty() {
             return Err(Error::option("sentence", "blank", "at least one word"));
         }
@@ -154,20 +239,20 @@ impl Interpreter {
     /// # Errors
     /// When the weights cannot be recomputed.
     pub fn trace(&self, translation: &Translation) -> Result<Trace> {
-        let specials = with_network!(&self.network, model => model.specials());
-        let vocabulary = self.tokenizer.vocab_size();
+        let specials = with_model!(self, model => Translator::specials(model));
+        let vocabulary = with_model!(self, model => Translator::vocabulary(model));
         let source: Vec<u32> = translation.source_ids.iter().copied().chain([specials.end]).collect();
         let read: Vec<u32> = [specials.begin].into_iter().chain(translation.target_ids.iter().copied()).collect();
         let mut sights: Vec<Sight> = Vec::new();
         let (source, read) = (vec![source], vec![read]);
         let padded = (Padded::new(&source, specials.pad, vocabulary)?, Padded::new(&read, specials.pad, vocabulary)?);
-        with_network!(&self.network, model => {
+        with_model!(self, model => {
             model.forward(&padded.0, &padded.1, regard::Mode::Evaluate, Some(&mut sights))?
         });
         let mut trace = Trace::new(translation.source.clone(), self.name.clone());
-        let tokens = |ids: &[u32]| -> Vec<String> { ids.iter().map(|&id| self.tokenizer.token(id)).collect() };
+        let tokens = |ids: &[u32]| -> Vec<String> { ids.iter().map(|&id| self.token(id)).collect() };
         let source_axis = trace.add_axis("source", tokens(&source[0]));
-        let written: Vec<u32> = translation.target_ids.iter().copied().chain([EOS]).collect();
+        let written: Vec<u32> = translation.target_ids.iter().copied().chain([specials.end]).collect();
         let target_axis = trace.add_axis("target", tokens(&written));
         // In decoder self attention the keys are the tokens read, one behind those written.
         let read_axis = trace.add_axis("target read", tokens(&read[0]));
@@ -214,7 +299,7 @@ impl Architecture {
 }
 
 /// Writes a model's folder, weights as f16, each file whole or not at all.
-pub(crate) fn write_model<M: Translator>(
+pub(crate) fn write_model<M: Translator + Module>(
     folder: &Path,
     model: &M,
     architecture: &Architecture,

@@ -33,10 +33,14 @@ pub mod optimizer;
 pub mod perplexity;
 pub mod presets;
 pub mod pronunciation;
+pub mod reader;
 mod score;
 pub mod shards;
+mod sight;
 pub mod tasks;
 pub mod train;
+pub mod trained;
+pub mod vectors;
 pub mod vocabulary;
 pub mod writer;
 

@@ -50,11 +50,10 @@ impl Report {
 /// # Errors
 /// When the model does not spell, a word is blank or too long, or has a letter that the model has never seen.
 pub fn pronounce<S: AsRef<str>>(interpreter: &Interpreter, words: &[S], how: &Search) -> Result<Vec<Translation>> {
-    let tokenizer = interpreter.tokenizer();
-    if !tokenizer.is_segmented() {
+    let tokenizer = interpreter.segmented().ok_or_else(|| {
         let given = format!("{}, which reads text", interpreter.name());
-        return Err(Error::option("model", given, "one that `regard train g2p` made, which reads letters"));
-    }
+        Error::option("model", given, "one that `regard train g2p` made, which reads letters")
+    })?;
     let mut spellings = Vec::with_capacity(words.len());
     for word in words {
         let word = word.as_ref().trim();

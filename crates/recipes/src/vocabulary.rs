@@ -2,6 +2,7 @@
 
 use crate::data::DataError;
 use crate::data::characters::Characters;
+use crate::data::hub::HubTokenizer;
 use crate::data::pieces::Pieces;
 
 /// Tokens of one of the kinds.
@@ -11,6 +12,8 @@ pub enum Vocabulary {
     Characters(Characters),
     /// A token a piece, as SentencePiece has them.
     Pieces(Box<Pieces>),
+    /// Whatever a checkpoint's tokenizer says.
+    Hub(Box<HubTokenizer>),
 }
 
 impl Vocabulary {
@@ -19,6 +22,7 @@ impl Vocabulary {
         match self {
             Vocabulary::Characters(characters) => characters.count(),
             Vocabulary::Pieces(pieces) => pieces.count(),
+            Vocabulary::Hub(tokenizer) => tokenizer.count(),
         }
     }
 
@@ -30,6 +34,7 @@ impl Vocabulary {
         match self {
             Vocabulary::Characters(characters) => characters.encode(text),
             Vocabulary::Pieces(pieces) => pieces.encode(text),
+            Vocabulary::Hub(tokenizer) => tokenizer.encode(text),
         }
     }
 
@@ -38,6 +43,7 @@ impl Vocabulary {
         match self {
             Vocabulary::Characters(_) => false,
             Vocabulary::Pieces(pieces) => pieces.ends(id),
+            Vocabulary::Hub(tokenizer) => tokenizer.ends(id),
         }
     }
 
@@ -47,6 +53,7 @@ impl Vocabulary {
             Vocabulary::Characters(characters) => characters.character(id).to_string(),
             Vocabulary::Pieces(pieces) if pieces.ends(id) => "<s>".into(),
             Vocabulary::Pieces(pieces) => String::from_utf8_lossy(pieces.bytes(id)).into_owned(),
+            Vocabulary::Hub(tokenizer) => tokenizer.shown(id),
         };
         text.replace(' ', "␣").replace('\n', "⏎")
     }
@@ -54,10 +61,12 @@ impl Vocabulary {
     /// Tokens as text, one after the other, behind those of `before`.
     pub fn spelling(&self, before: &[u32]) -> Spelling<'_> {
         let begins = match self {
-            Vocabulary::Characters(_) => false,
             Vocabulary::Pieces(pieces) => before.iter().all(|&id| pieces.ends(id)),
+            Vocabulary::Characters(_) | Vocabulary::Hub(_) => false,
         };
-        Spelling { vocabulary: self, begins, pending: Vec::new() }
+        // More than a word, which is all that a tokenizer looks back for a space.
+        let spelled = before[before.len().saturating_sub(16)..].to_vec();
+        Spelling { vocabulary: self, begins, pending: Vec::new(), spelled, waiting: Vec::new() }
     }
 }
 
@@ -69,6 +78,10 @@ pub struct Spelling<'a> {
     begins: bool,
     /// The beginning of a character.
     pending: Vec<u8>,
+    /// The last tokens that are written already, for a checkpoint's tokenizer, which joins them in its own way.
+    spelled: Vec<u32>,
+    /// Tokens that are but a part of a character.
+    waiting: Vec<u32>,
 }
 
 impl Spelling<'_> {
@@ -77,6 +90,7 @@ impl Spelling<'_> {
         let pieces = match self.vocabulary {
             Vocabulary::Characters(characters) => return characters.character(id).to_string(),
             Vocabulary::Pieces(pieces) => pieces,
+            Vocabulary::Hub(tokenizer) => return self.joined(tokenizer, id),
         };
         let mut bytes = pieces.bytes(id);
         if self.begins && !bytes.is_empty() {
@@ -91,5 +105,19 @@ impl Spelling<'_> {
         };
         let rest = self.pending.split_off(whole);
         String::from_utf8_lossy(&std::mem::replace(&mut self.pending, rest)).into_owned()
+    }
+    /// What a token adds to the text of those before.
+    fn joined(&mut self, tokenizer: &HubTokenizer, id: u32) -> String {
+        self.waiting.push(id);
+        let all: Vec<u32> = self.spelled.iter().chain(&self.waiting).copied().collect();
+        let (Ok(before), Ok(text)) = (tokenizer.decode(&self.spelled), tokenizer.decode(&all)) else {
+            return String::new();
+        };
+        if text.ends_with(char::REPLACEMENT_CHARACTER) && self.waiting.len() < 4 {
+            return String::new();
+        }
+        self.spelled = all[all.len().saturating_sub(16)..].to_vec();
+        self.waiting.clear();
+        text.get(before.len()..).unwrap_or_default().to_owned()
     }
 }

@@ -1,22 +1,26 @@
 //! A trained language model: it goes on with a text, and shows what it looked at.
 //!
 //! On disk a model is a folder with `config.json` (the architecture), `model.safetensors` (the weights) and `characters.txt` (the
-//! vocabulary: each character once, in the order of the code points), or a file of llama2.c with its tokenizer beside it:
-//! `tok512.bin`, where 512 is the model's vocabulary, or `tokenizer.bin`.
+//! vocabulary: each character once, in the order of the code points); a folder in Hugging Face's layout with its `tokenizer.json`; a
+//! file of llama2.c with its tokenizer beside it (`tok512.bin`, where 512 is the model's vocabulary, or `tokenizer.bin`); or a file in GGUF.
 
 use std::path::Path;
 
 use burn::tensor::Device;
 use regard::Mode;
 use regard::cache::CacheConfig;
-use regard_explain::{Evidence, Site as TraceSite, Trace, write_atomically};
+use regard_explain::{Trace, write_atomically};
+use regard_models::pretrained::gguf::{self, Gguf};
+use regard_models::pretrained::{self, Pretrained, is_pretrained};
 use regard_models::{Continuation, Gpt, GptConfig, LanguageModel as Model, Padded, Sampling, llama2c, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::data::characters::Characters;
+use crate::data::hub::HubTokenizer;
 use crate::data::pieces::Pieces;
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, WEIGHTS, read_json};
+use crate::sight;
 use crate::vocabulary::Vocabulary;
 
 /// The vocabulary's file in a model's folder.
@@ -49,8 +53,26 @@ impl Writer {
     pub fn load(path: &Path) -> Result<Self> {
         let stem = if path.is_file() { path.file_stem() } else { path.file_name() };
         let name = stem.map_or("model".into(), |name| name.to_string_lossy().into_owned());
-        let (model, vocabulary) = if path.is_file() { llama(path)? } else { character_model(path)? };
+        let (model, vocabulary) = match path.extension() {
+            Some(kind) if kind == "gguf" => gguf_model(path)?,
+            _ if path.is_file() => llama(path)?,
+            _ if is_pretrained(path)? => match pretrained::open(path)? {
+                Pretrained::Decoder(model) => return Self::of(path, model),
+                _ => {
+                    let problem = "a model of another kind, expected one that goes on with texts".into();
+                    return Err(Error::Content { path: path.join(CONFIG), problem });
+                }
+            },
+            _ => character_model(path)?,
+        };
         Ok(Writer { model, vocabulary, name })
+    }
+
+    /// A folder's model with the tokenizer beside it.
+    pub(crate) fn of(folder: &Path, model: Box<dyn Model>) -> Result<Self> {
+        let tokenizer = HubTokenizer::open(folder, model.vocabulary())?;
+        let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
+        Ok(Writer { model, vocabulary: Vocabulary::Hub(Box::new(tokenizer)), name })
     }
 
     /// The most tokens that it looks at.
@@ -103,22 +125,8 @@ impl Writer {
         let mut sights = Vec::new();
         let padded = Padded::new(&[ids], 0, self.model.vocabulary())?;
         self.model.states(&padded, Mode::Evaluate, Some(&mut sights))?;
-        let mut trace = Trace::new(shown, self.name.clone());
-        let axis = trace.add_axis("text", ids.iter().map(|&id| self.vocabulary.shown(id)).collect());
-        for sight in sights {
-            let weights = sight.weights()?;
-            let [_, heads, _, _] = weights.dims();
-            let weights = weights.into_data().try_into_vec().expect("weights are f32");
-            trace.add_site(TraceSite {
-                name: sight.site.name().into(),
-                layer: sight.layer,
-                queries: axis,
-                keys: axis,
-                heads,
-                evidence: Evidence::Weights(weights),
-            })?;
-        }
-        Ok(trace)
+        let axis = (String::from("text"), ids.iter().map(|&id| self.vocabulary.shown(id)).collect());
+        sight::trace(shown, self.name.clone(), axis, sights)
     }
 }
 
@@ -145,6 +153,25 @@ fn llama(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
         return Err(Error::Content { path: path.to_owned(), problem });
     };
     Ok((Box::new(model), Vocabulary::Pieces(Box::new(Pieces::load(&beside, count)?))))
+}
+
+/// A file of llama.cpp, which has its vocabulary within.
+fn gguf_model(path: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
+    let Gguf { model, vocabulary } = gguf::open(path)?;
+    let content = |problem: String| Error::Content { path: path.to_owned(), problem };
+    let found = vocabulary.ok_or_else(|| content("no vocabulary in it".into()))?;
+    if found.kind != "llama" || found.begin.unwrap_or(1) != 1 || found.end.unwrap_or(2) != 2 {
+        let begins = (found.begin, found.end);
+        let problem =
+            format!("a tokenizer of kind {:?} with the ends {begins:?}, expected llama, SentencePiece's", found.kind);
+        return Err(content(problem));
+    }
+    if found.tokens.len() != model.vocabulary() {
+        let (known, asked) = (found.tokens.len(), model.vocabulary());
+        return Err(content(format!("the model has {asked} tokens, its vocabulary {known}")));
+    }
+    let pieces = Pieces::of(&found.tokens, &found.scores)?;
+    Ok((Box::new(model), Vocabulary::Pieces(Box::new(pieces))))
 }
 
 /// A folder that `regard train charlm` wrote.

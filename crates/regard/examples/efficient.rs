@@ -67,7 +67,7 @@ fn work(name: &str, length: usize, device: &Device) -> std::result::Result<Work,
             let layer = LongformerConfig::new(HEADS * WIDTH, HEADS).with_window(REACH).init(device)?;
             let input = leaf().reshape([1, length, HEADS * WIDTH]).detach();
             let input = if device.is_autodiff() { input.require_grad() } else { input };
-            return Ok(Box::new(move || Ok(layer.forward(input.clone(), &[0])?.unsqueeze())));
+            return Ok(Box::new(move || Ok(layer.forward(input.clone(), &[0], None)?.output.unsqueeze())));
         }
         "window" => {
             let near = Attention::default().mask(Window::new(Some(REACH), Some(REACH)));

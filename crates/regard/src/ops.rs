@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, Tensor};
+use regard_kernel::rows::Quantized;
 use regard_kernel::{
     Attention, EdgeAttention, FeatureAttention, Graph, HashedAttention, LinearAttention, LocalAttention,
 };
@@ -211,13 +212,36 @@ pub fn layer_norm<const D: usize>(input: Tensor<D>, gamma: Tensor<1>, beta: Tens
 
 /// A linear layer: `input · weight + bias` over the last axis, with the products of the kernel, forward and backward.
 ///
-/// `weight [width, feature]`, as burn's `Linear` keeps it, `bias [feature]`.
+/// `weight [width, feature]`, as burn's `Linear` keeps it, `bias [feature]`. The weight is used as it is stored and never copied:
+/// it may be the transpose of a tensor that lies the other way round, as in PyTorch's files, and f16 or bf16, which are widened
+/// right before they are used. The weight's gradient is f32 whatever the weight is.
 ///
 /// # Panics
 /// When `input`'s last axis is not as wide as the weight has rows, or the bias not as long as it has columns.
 pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
+    let sizes = weight.dims();
+    linear_by(input, sizes, bias, |rows, bias| adapter::linear(rows, weight, bias))
+}
+
+/// [`linear`] with a weight in blocks of 8-bit numbers, which has no gradient; that of input and bias flows.
+///
+/// # Panics
+/// As [`linear`].
+pub fn quantized_linear<const D: usize>(
+    input: Tensor<D>,
+    weight: Arc<Quantized>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    linear_by(input, weight.sizes(), bias, |rows, bias| adapter::quantized_linear(rows, bias, weight))
+}
+
+fn linear_by<const D: usize>(
+    input: Tensor<D>,
+    [width, features]: [usize; 2],
+    bias: Option<Tensor<1>>,
+    product: impl FnOnce(Tensor<2>, Tensor<1>) -> Tensor<2>,
+) -> Tensor<D> {
     let mut dims = input.dims();
-    let [width, features] = weight.dims();
     assert_eq!(dims[D - 1], width, "the rows of a linear layer's input must be as wide as its weight is high");
     if let Some(bias) = &bias {
         assert_eq!(bias.dims(), [features], "a linear layer needs a bias a feature");
@@ -228,7 +252,7 @@ pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<
         return Tensor::zeros(dims, &rows.device());
     }
     let bias = bias.unwrap_or_else(|| Tensor::zeros([0], &constants(&rows.device())));
-    adapter::linear(rows, weight.cast(FloatDType::F32), bias).reshape(dims)
+    product(rows, bias).reshape(dims)
 }
 
 /// Summed cross-entropy of the classes that a linear layer gives each row, with label smoothing `ε` (Szegedy et al. 2016,

@@ -194,13 +194,46 @@ fn longformer() {
     layer.output.weight = Param::from_tensor(Tensor::eye(8, &case.device));
     layer.output.bias = None;
     let input = case.input::<3>("input");
-    let gradients = case.compare(layer.forward(input.clone(), &[0, 9]).unwrap());
+    let gradients = case.compare(layer.forward(input.clone(), &[0, 9], None).unwrap().output);
     case.gradient("input", &input, &gradients);
     for (name, linear) in
         [("key", &layer.key), ("global_query", &layer.global_query), ("global_value", &layer.global_value)]
     {
         case.gradient(&format!("{name}.bias"), &linear.bias.as_ref().unwrap().val(), &gradients);
     }
+}
+
+#[test]
+fn a_look_at_a_longformer_shows_global_queries_too() {
+    let device = Device::default();
+    let layer = LongformerConfig::new(8, 2).with_window(1).init(&device).unwrap();
+    let input = random::<3>(3, [2, 6, 8], &device);
+    let out = layer.forward(input.clone(), &[0, 3], Some(&[6, 4])).unwrap();
+    let weights: Vec<f32> = out.look().unwrap().weights().unwrap().into_data().try_into_vec().unwrap();
+    let features =
+        |linear: &regard::Linear| -> Vec<f32> { linear.forward(input.clone()).into_data().try_into_vec().unwrap() };
+    let near = [features(&layer.query), features(&layer.key)];
+    let far = [features(&layer.global_query), features(&layer.global_key)];
+    for (row, weights) in weights.chunks(6).enumerate() {
+        let [batch, head, query] = [row / 12, row / 6 % 2, row % 6];
+        let global = |position: usize| [0, 3].contains(&position);
+        let length = [6, 4][batch];
+        let [queries, keys] = if global(query) { &far } else { &near };
+        let at = |position: usize, feature: usize| (batch * 6 + position) * 8 + head * 4 + feature;
+        let score = |key| (0..4).map(|feature| queries[at(query, feature)] * keys[at(key, feature)]).sum::<f32>() / 2.0;
+        let seen = |key: usize| key < length && (query.abs_diff(key) <= 1 || global(query) || global(key));
+        let exps: Vec<f32> = (0..6).map(|key| if seen(key) { score(key).exp() } else { 0.0 }).collect();
+        for (key, exp) in exps.iter().enumerate() {
+            let expected = exp / exps.iter().sum::<f32>();
+            assert!(
+                (weights[key] - expected).abs() < 1e-5,
+                "{batch} {head} {query} {key}: {} {expected}",
+                weights[key]
+            );
+        }
+    }
+    let refused = layer.forward(input, &[0, 5], Some(&[6, 4])).unwrap_err().to_string();
+    assert_eq!(refused, "global is 5, expected different positions below 4");
 }
 
 #[test]
@@ -417,7 +450,7 @@ fn what_cannot_be_built_or_mixed_is_refused() {
     let blind = LongformerConfig::new(8, 2).with_window(0).init(&device);
     says(blind, "window is 0, expected at least 1 position to each side");
     let longformer = LongformerConfig::new(8, 2).init(&device).unwrap();
-    let forward = |global: &[usize]| longformer.forward(random::<3>(1, [1, 5, 8], &device), global);
+    let forward = |global: &[usize]| longformer.forward(random::<3>(1, [1, 5, 8], &device), global, None);
     says(forward(&[5]), "global is 5, expected different positions below 5");
     says(forward(&[1, 1]), "global is 1, expected different positions below 5");
 

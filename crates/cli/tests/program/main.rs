@@ -9,6 +9,7 @@ mod graph;
 mod language;
 mod lines;
 mod llama;
+mod pretrained;
 mod process;
 mod pronounce;
 mod task;

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use crate::element::Data;
 use crate::shape::blocks;
 use crate::simd::{Isa, LANES, Lanes, multiversion, prefetch};
-use crate::stored::{Stored, brains, wholes};
+use crate::stored::{Stored, Wide, load};
 
 /// How many bytes before they are needed memory is asked for numbers. Processors foresee the next line of memory by
 /// themselves, but not across the products that come in between.
@@ -32,6 +32,7 @@ pub(super) fn products(factor: f32, keys: Stored, queries: &[f32], scores: &mut 
         Data::BF16(x) => dots(factor, x, &keys, queries, scores, places),
         Data::I8(x, _) => dots(factor, x, &keys, queries, scores, places),
         Data::Pages(_) => unreachable!("rows of pages are chosen before they are read"),
+        Data::Quantized(..) => unreachable!("no view looks at such numbers"),
     });
 }
 
@@ -43,6 +44,7 @@ pub(super) fn mix(values: Stored, weights: &[f32], sums: &mut [f32], places: Pla
         Data::BF16(x) => add(x, &values, weights, sums, places),
         Data::I8(x, _) => add(x, &values, weights, sums, places),
         Data::Pages(_) => unreachable!("rows of pages are chosen before they are read"),
+        Data::Quantized(..) => unreachable!("no view looks at such numbers"),
     });
 }
 
@@ -54,14 +56,8 @@ fn with_vectors(matrix: Stored, f: impl FnOnce(Stored)) {
     matrix.with_padded(|padded| f(padded.into()));
 }
 
-/// Numbers that are widened as they are loaded.
-trait Wide: Copy {
-    /// How many of them memory delivers at a time.
-    const LINE: usize = 64 / size_of::<Self>();
-
-    /// Sixteen numbers.
-    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes;
-
+/// Numbers whose rows may have scales.
+trait Scaled: Wide {
     /// What a row of such numbers is to be multiplied with.
     ///
     /// # Safety
@@ -72,33 +68,11 @@ trait Wide: Copy {
     }
 }
 
-impl Wide for f32 {
-    #[inline(always)]
-    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
-        Lanes(numbers)
-    }
-}
+impl Scaled for f32 {}
+impl Scaled for f16 {}
+impl Scaled for bf16 {}
 
-impl Wide for f16 {
-    #[inline(always)]
-    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
-        I::halves(&numbers)
-    }
-}
-
-impl Wide for bf16 {
-    #[inline(always)]
-    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
-        brains(numbers)
-    }
-}
-
-impl Wide for i8 {
-    #[inline(always)]
-    fn lanes<I: Isa>(numbers: [Self; LANES]) -> Lanes {
-        wholes(numbers)
-    }
-
+impl Scaled for i8 {
     #[inline(always)]
     unsafe fn scale(matrix: &Stored, row: usize) -> f32 {
         match matrix.data {
@@ -107,16 +81,6 @@ impl Wide for i8 {
             _ => 1.0,
         }
     }
-}
-
-/// Sixteen numbers, widened.
-///
-/// # Safety
-/// They can be read.
-#[inline(always)]
-unsafe fn load<I: Isa, T: Wide>(from: *const T) -> Lanes {
-    // SAFETY: the caller's promise.
-    T::lanes::<I>(unsafe { from.cast::<[T; LANES]>().read_unaligned() })
 }
 
 multiversion! {
@@ -140,7 +104,7 @@ multiversion! {
         }
     }
 
-    fn dots<I, T: Wide>(
+    fn dots<I, T: Scaled>(
         factor: f32, numbers: &[T], keys: &Stored<'_>, queries: &[f32], scores: &mut [f32], places: Places
     ) {
         let Places { rows, each, lanes } = places;
@@ -167,7 +131,7 @@ multiversion! {
         }
     }
 
-    fn add<I, T: Wide>(numbers: &[T], values: &Stored<'_>, weights: &[f32], sums: &mut [f32], places: Places) {
+    fn add<I, T: Scaled>(numbers: &[T], values: &Stored<'_>, weights: &[f32], sums: &mut [f32], places: Places) {
         let Places { rows, each, lanes } = places;
         assert!(values.in_bounds() && numbers.len() == values.data.len() && values.column_stride == 1);
         assert!(values.columns.is_multiple_of(LANES));
@@ -199,7 +163,7 @@ multiversion! {
 /// The numbers are those of the keys, which are in bounds, their rows contiguous and of whole vectors. There are `row + N`
 /// queries alike, and as many scores for each key.
 #[inline(always)]
-unsafe fn dot_rows<I: Isa, T: Wide, const M: usize, const N: usize>(
+unsafe fn dot_rows<I: Isa, T: Scaled, const M: usize, const N: usize>(
     factor: f32,
     numbers: &[T],
     keys: &Stored,
@@ -228,7 +192,7 @@ unsafe fn dot_rows<I: Isa, T: Wide, const M: usize, const N: usize>(
 /// As for [`dot_rows`], and `key + M <= keys.rows`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-unsafe fn dot_block<I: Isa, T: Wide, const M: usize, const N: usize>(
+unsafe fn dot_block<I: Isa, T: Scaled, const M: usize, const N: usize>(
     factor: f32,
     numbers: &[T],
     keys: &Stored,
@@ -284,7 +248,7 @@ unsafe fn dot_block<I: Isa, T: Wide, const M: usize, const N: usize>(
 /// `M` keys of `width` numbers, `stride` apart, can be read, and `N` queries that follow each other; and
 /// `first + LANES <= width`.
 #[inline(always)]
-unsafe fn dot_vector<I: Isa, T: Wide, const M: usize, const N: usize>(
+unsafe fn dot_vector<I: Isa, T: Scaled, const M: usize, const N: usize>(
     keys: *const T,
     stride: usize,
     queries: *const f32,
@@ -312,7 +276,7 @@ unsafe fn dot_vector<I: Isa, T: Wide, const M: usize, const N: usize>(
 /// The numbers are those of the values, which are in bounds, their rows contiguous and of whole vectors. Sums hold `row + N`
 /// rows alike, and there are as many weights for each value.
 #[inline(always)]
-unsafe fn add_rows<I: Isa, T: Wide, const N: usize, const F: usize>(
+unsafe fn add_rows<I: Isa, T: Scaled, const N: usize, const F: usize>(
     numbers: &[T],
     values: &Stored,
     weights: &[f32],
@@ -341,7 +305,7 @@ unsafe fn add_rows<I: Isa, T: Wide, const N: usize, const F: usize>(
 /// # Safety
 /// As for [`add_rows`], and the values have `first + F * LANES` columns.
 #[inline(always)]
-unsafe fn add_block<I: Isa, T: Wide, const N: usize, const F: usize>(
+unsafe fn add_block<I: Isa, T: Scaled, const N: usize, const F: usize>(
     numbers: &[T],
     values: &Stored,
     weights: &[f32],

@@ -1,8 +1,8 @@
 //! Products of many matrices at once, on attention's micro-kernel; see [`linear`](super::linear) for how one is cut.
 
-use super::linear::{Right, add_product};
+use super::packed::{Right, add_product};
 use crate::problem::run;
-use crate::view::{Matrix, View};
+use crate::view::View;
 use crate::{Error, Result};
 
 /// What a gradient of a product means for what was multiplied, each in its shape and contiguous.
@@ -75,15 +75,9 @@ fn add(left: &View, right: &View, [batch, heads]: [usize; 2], into: [usize; 4], 
         for batch in summed(batch, out_batch, unit / out_heads) {
             for head in summed(heads, out_heads, unit % out_heads) {
                 left.matrix(batch, head).with(|left| {
-                    right.matrix(batch, head).with(|right| add_product(left, side(right), out));
+                    add_product(left, Right::of(right.matrix(batch, head)), out);
                 });
             }
         }
     });
-}
-
-/// The way in which a matrix is packed faster.
-fn side(right: Matrix) -> Right {
-    let across = right.row_stride == 1 && right.column_stride != 1;
-    if across { Right::Transposed(right.transposed()) } else { Right::Straight(right) }
 }

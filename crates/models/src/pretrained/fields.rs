@@ -26,15 +26,22 @@ impl Fields {
     /// # Errors
     /// When it cannot be read or is no JSON object.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(NAME);
-        let size = std::fs::metadata(&path).map_err(|error| unreadable(&path, &error))?.len();
+        Self::file(&folder.join(NAME))
+    }
+
+    /// Those of another file of JSON.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn file(path: &Path) -> Result<Self> {
+        let size = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
         if size > LARGEST {
-            return Err(wrong(&path, format!("{size} bytes, expected a configuration of at most {LARGEST}")));
+            return Err(wrong(path, format!("{size} bytes, expected a configuration of at most {LARGEST}")));
         }
-        let text = std::fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+        let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
         let fields =
-            serde_json::from_slice(&text).map_err(|error| wrong(&path, format!("no configuration: {error}")))?;
-        Ok(Fields { path, fields })
+            serde_json::from_slice(&text).map_err(|error| wrong(path, format!("no configuration: {error}")))?;
+        Ok(Fields { path: path.to_owned(), fields })
     }
 
     /// The file.

@@ -11,24 +11,31 @@
 //! match pretrained::open(Path::new("Qwen2-0.5B"))? {
 //!     Pretrained::Decoder(model) => println!("{} goes on with a text of up to {} tokens", model.card().name, model.context()),
 //!     Pretrained::Encoder(model) => println!("{} reads a text", model.card().name),
+//!     Pretrained::Translator(model) => println!("{} writes a text for a text", model.card().name),
 //! }
 //! # Ok::<(), regard_models::Error>(())
 //! ```
 
 mod checkpoint;
+pub(crate) mod encoders;
 mod fields;
 pub mod gguf;
 pub(crate) mod names;
+mod wishes;
 
 use std::path::Path;
 
+use crate::bert::Bert;
 use crate::encoder::Encoder;
+use crate::encoder_decoder::EncoderDecoder;
 use crate::error::Result;
 use crate::language::LanguageModel;
-use crate::{gemma2, gpt, gpt_neox, llama, mistral, qwen2};
+use crate::{albert, bart, bert, bigbird, distilbert, gemma2, gpt, gpt_neox, llama};
+use crate::{longformer, marian, mistral, qwen2, roberta, t5};
 
 pub use checkpoint::{Checkpoint, Stored};
 pub use fields::Fields;
+pub use wishes::search;
 
 /// A model of one of the kinds.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub enum Pretrained {
     Decoder(Box<dyn LanguageModel>),
     /// It reads a text.
     Encoder(Box<dyn Encoder>),
+    /// It writes a text for a text; [`search()`](crate::search()) runs it, and [`search`] says how its authors did.
+    Translator(Box<dyn EncoderDecoder>),
 }
 
 /// What makes a family's model of its configuration and tensors.
@@ -44,16 +53,37 @@ type Open = fn(&Fields, &Checkpoint) -> Result<Pretrained>;
 
 /// `model_type` of the configurations that are known.
 const FAMILIES: &[(&str, Open)] = &[
+    ("albert", |fields, file| encoder(albert::open(fields, file)?)),
+    ("bart", |fields, file| translator(bart::open(fields, file)?)),
+    ("bert", |fields, file| encoder(bert::open(fields, file)?)),
+    ("big_bird", |fields, file| encoder(bigbird::open(fields, file)?)),
+    ("camembert", |fields, file| encoder(roberta::open(fields, file)?)),
+    ("distilbert", |fields, file| encoder(distilbert::open(fields, file)?)),
     ("gemma2", |fields, file| decoder(gemma2::open(fields, file)?)),
     ("gpt2", |fields, file| decoder(gpt::open(fields, file)?)),
     ("gpt_neox", |fields, file| decoder(gpt_neox::open(fields, file)?)),
     ("llama", |fields, file| decoder(llama::open(fields, file)?)),
+    ("longformer", |fields, file| encoder(longformer::open(fields, file)?)),
+    ("marian", |fields, file| translator(marian::open(fields, file)?)),
+    ("mbart", |fields, file| translator(bart::open_mbart(fields, file)?)),
     ("mistral", |fields, file| decoder(mistral::open(fields, file)?)),
+    ("mt5", |fields, file| translator(t5::open_mt5(fields, file)?)),
     ("qwen2", |fields, file| decoder(qwen2::open(fields, file)?)),
+    ("roberta", |fields, file| encoder(roberta::open(fields, file)?)),
+    ("t5", |fields, file| translator(t5::open(fields, file)?)),
+    ("xlm-roberta", |fields, file| encoder(roberta::open(fields, file)?)),
 ];
 
 fn decoder(model: impl LanguageModel + 'static) -> Result<Pretrained> {
     Ok(Pretrained::Decoder(Box::new(model)))
+}
+
+fn encoder(model: Bert) -> Result<Pretrained> {
+    Ok(Pretrained::Encoder(Box::new(model)))
+}
+
+fn translator(model: impl EncoderDecoder + 'static) -> Result<Pretrained> {
+    Ok(Pretrained::Translator(Box::new(model)))
 }
 
 /// The model in a folder.
@@ -72,10 +102,23 @@ pub fn open(folder: &Path) -> Result<Pretrained> {
     open(&fields, &Checkpoint::open(folder)?)
 }
 
+/// Whether a folder has the configuration of such a model, and not of one that was trained here.
+///
+/// # Errors
+/// When its configuration cannot be read.
+pub fn is_pretrained(folder: &Path) -> Result<bool> {
+    Ok(Fields::open(folder)?.maybe::<String>("model_type")?.is_some())
+}
+
 /// Refuses a configuration that claims more layers than the file has tensors: whatever it claims, memory is taken only for what is there.
 pub(crate) fn check_layers(fields: &Fields, file: &Checkpoint, layers: usize) -> Result<()> {
     if layers <= file.count() {
         return Ok(());
     }
     Err(checkpoint::wrong(fields.path(), format!("{layers} layers, the weights have {} tensors", file.count())))
+}
+
+/// Of the names of a tensor that is kept once, the first that the file has; the first of all where it has none.
+pub(crate) fn any_of(file: &Checkpoint, prefix: &str, names: &[&'static str]) -> &'static str {
+    names.iter().find(|name| file.has(&format!("{prefix}{name}"))).unwrap_or(&names[0])
 }

@@ -85,10 +85,11 @@ impl Loader<'_> {
                 Some(layer) => theirs.replace('#', layer),
                 None => theirs.to_owned(),
             };
-            match theirs.strip_prefix('/') {
+            let name = match theirs.strip_prefix('/') {
                 Some(whole) => format!("{whole}{rest}"),
                 None => format!("{}{theirs}{rest}", self.prefix),
-            }
+            };
+            before(&name).filter(|before| self.file.has(before)).unwrap_or(name)
         };
         // A linear layer's weight; tables are parameters of the model itself.
         let turned = D == 2 && path.ends_with(".weight");
@@ -133,6 +134,13 @@ impl Loader<'_> {
         let stays = turned || path.ends_with("embedding") || path.ends_with("head");
         Ok(if stays { tensor } else { tensor.cast(FloatDType::F32) })
     }
+}
+
+/// What a norm's tensor was called by TensorFlow, and is in the first checkpoints of BERT.
+fn before(name: &str) -> Option<String> {
+    let [scale, shift] =
+        ["weight", "bias"].map(|now| name.strip_suffix(now).filter(|norm| norm.ends_with("LayerNorm.")));
+    scale.map(|norm| format!("{norm}gamma")).or(shift.map(|norm| format!("{norm}beta")))
 }
 
 /// Whether `path` is `pattern` or lies within it: the number that `#` stands for, and what follows.

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use regard::mix;
+use regard_models::pretrained;
 use regard_models::weights::{assign, parameters};
 use regard_models::{Decoding, Seq2Seq, Seq2SeqConfig, Specials, Transformer, TransformerConfig};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use tempfile::TempDir;
 
 pub const SPECIALS: Specials = Specials { pad: 0, begin: 1, end: 2 };
 
@@ -68,6 +70,56 @@ impl Oracle {
 /// A checkpoint's folder in `tests/pretrained`.
 pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pretrained").join(name)
+}
+
+/// A copy of a checkpoint that may be damaged.
+pub fn copy(name: &str) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder(name)).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(&file, to.path().join(file.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+/// `config.json` with one field more, or another value.
+pub fn set(folder: &Path, field: &str, value: &str) {
+    let path = folder.join("config.json");
+    let mut fields: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    fields.insert(field.into(), serde_json::from_str(value).unwrap());
+    std::fs::write(path, serde_json::to_vec(&fields).unwrap()).unwrap();
+}
+
+/// The weights of a checkpoint, each tensor as `change` returns it: its name, shape and bytes. Without it, where that is nothing.
+pub fn rewritten(folder: &Path, change: impl Fn(String, Vec<usize>, Vec<u8>) -> Option<(String, Vec<usize>, Vec<u8>)>) {
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensors: Vec<_> = file
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, view)| Some((view.dtype(), change(name, view.shape().to_vec(), view.data().to_vec())?)))
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(dtype, (name, shape, data))| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// The weights with one tensor changed; without it, where `change` returns nothing.
+pub fn rewrite(folder: &Path, name: &str, change: impl Fn(Vec<usize>, Vec<u8>) -> Option<(Vec<usize>, Vec<u8>)>) {
+    rewritten(folder, |other, shape, data| {
+        let (shape, data) = if other == name { change(shape, data)? } else { (shape, data) };
+        Some((other, shape, data))
+    });
+}
+
+/// Fails unless a checkpoint is refused with an error that says this.
+#[track_caller]
+pub fn refused(folder: &Path, said: &str) {
+    let error = pretrained::open(folder).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains(said), "{said:?} in {error:?}");
 }
 
 /// The numbers of a tensor.

@@ -82,6 +82,25 @@ impl Pieces {
         }
     }
 
+    /// Pieces and their scores in the order of their ids, a space written as `▁`.
+    ///
+    /// # Errors
+    /// When there is not a score a piece, or one is NaN.
+    pub fn of(pieces: &[String], scores: &[f32]) -> Result<Self, DataError> {
+        if pieces.len() != scores.len() {
+            let expected = format!("{}, one a piece", pieces.len());
+            return Err(DataError::argument("scores", format!("{} numbers", scores.len()), expected));
+        }
+        let mut found = Pieces { pieces: Vec::new(), known: HashMap::new(), bytes: [None; 256] };
+        for (at, (piece, &score)) in pieces.iter().zip(scores).enumerate() {
+            if score.is_nan() {
+                return Err(DataError::argument("scores", format!("NaN for piece {at}"), "numbers"));
+            }
+            found.add(at as u32, piece.replace('▁', " ").as_bytes(), score);
+        }
+        Ok(found)
+    }
+
     fn add(&mut self, id: u32, text: &[u8], score: f32) {
         let piece = match byte(text) {
             _ if id <= END => Piece::Control,

@@ -5,7 +5,7 @@ use regard::attention::Look;
 use regard_explain::{Evidence, Rule, Site as TraceSite, States, Trace};
 use regard_models::{Padded, Sight, Site, Translator};
 
-use super::Interpreter;
+use super::{Interpreter, Model, with_model};
 use crate::error::{Error, Result};
 use crate::presets::with_network;
 
@@ -16,18 +16,18 @@ impl Interpreter {
     /// # Errors
     /// When a sentence is blank or too long, or the encoder has no self attention.
     pub fn read<S: AsRef<str>>(&self, sentences: &[S]) -> Result<Trace> {
-        let specials = with_network!(&self.network, model => model.specials());
-        let vocabulary = self.tokenizer.vocab_size();
+        let specials = with_model!(self, model => Translator::specials(model));
+        let vocabulary = with_model!(self, model => Translator::vocabulary(model));
         let (mut tokens, mut starts) = (Vec::new(), vec![0]);
         let mut layers: Vec<Vec<Look>> = Vec::new();
         for sentence in sentences {
             let source: Vec<u32> = self.encode(sentence.as_ref())?.into_iter().chain([specials.end]).collect();
-            tokens.extend(source.iter().map(|&id| self.tokenizer.token(id)));
+            tokens.extend(source.iter().map(|&id| self.token(id)));
             starts.push(tokens.len());
             let mut sights: Vec<Sight> = Vec::new();
             let source = Padded::new(&[source], specials.pad, vocabulary)?;
             let target = Padded::new(&[[specials.begin]], specials.pad, vocabulary)?;
-            with_network!(&self.network, model => {
+            with_model!(self, model => {
                 model.forward(&source, &target, regard::Mode::Evaluate, Some(&mut sights))?
             });
             for sight in sights.into_iter().filter(|sight| sight.site == Site::EncoderSelf) {

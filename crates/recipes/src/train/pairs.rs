@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use regard::{Mode, mix};
 use regard_models::{Translator, weights};
@@ -220,7 +221,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-impl<M: Translator> Recipe<M> for Pairs<'_> {
+impl<M: Translator + Module> Recipe<M> for Pairs<'_> {
     type Batch = Batch;
 
     fn amount(&self) -> Amount {

@@ -40,7 +40,7 @@ pub(crate) use features::attend_features;
 pub(crate) use filter::filter;
 pub(crate) use hashed::attend_hashed;
 pub(crate) use layer_norm::layer_norm;
-pub(crate) use linear::linear;
+pub(crate) use linear::{linear, quantized_linear};
 pub(crate) use linear_attention::linear_attention;
 pub(crate) use linear_cross_entropy::{Labels, linear_cross_entropy};
 pub(crate) use local::attend_local;

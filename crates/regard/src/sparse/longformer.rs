@@ -11,9 +11,9 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use regard_kernel::{Attention, Window, mask::Global};
+use regard_kernel::{Attention, Padding, Window, mask::Global};
 
-use crate::attention::{check_width, split};
+use crate::attention::{Look, check_width, split};
 use crate::catalogue::{Card, Family};
 use crate::error::{Error, Result};
 use crate::ops;
@@ -94,35 +94,75 @@ impl LongformerConfig {
     }
 }
 
+/// What a forward pass returns.
+#[derive(Debug, Clone)]
+pub struct LongformerOutput {
+    /// `[batch, position, width]`
+    pub output: Tensor<3>,
+    near: Look,
+    /// What the global queries saw, and where each position is found: among all, or after them among the global ones.
+    far: Option<(Look, Tensor<1, Int>)>,
+}
+
 impl Longformer {
-    /// `input [batch, position, width]`, and so the output; `global` positions, the same in every batch.
+    /// `input [batch, position, width]`, and so the output; `global` positions, the same in every batch. Of each batch the first
+    /// `lengths` positions are real, all unless given; the others are seen by nobody.
     ///
     /// # Errors
-    /// When the input has another width, or a global position is past its end or given twice.
-    pub fn forward(&self, input: Tensor<3>, global: &[usize]) -> Result<Tensor<3>> {
+    /// When the input has another width, a global position is given twice or is not real in every batch, or the lengths do not fit
+    /// the input.
+    pub fn forward(&self, input: Tensor<3>, global: &[usize], lengths: Option<&[usize]>) -> Result<LongformerOutput> {
         check_width("input", &input, &self.query)?;
         let [batch, length, width] = input.dims();
-        // Where in the end each position is found: among all, or after them among the global ones.
+        let end = lengths.into_iter().flatten().fold(length, |end, &real| end.min(real));
         let mut places: Vec<i64> = (0..length as i64).collect();
         for (at, &position) in global.iter().enumerate() {
-            match places.get_mut(position) {
+            match places[..end].get_mut(position) {
                 Some(place) if *place == position as i64 => *place = (length + at) as i64,
-                _ => return Err(Error::value("global", position, format!("different positions below {length}"))),
+                _ => return Err(Error::value("global", position, format!("different positions below {end}"))),
             }
         }
         let project = |linear: &Linear| split(linear.forward(input.clone()), self.heads);
-        let window = Window::new(Some(self.window), Some(self.window));
-        let near = Attention::default().mask(window | Global::new(global));
-        let mut context = ops::attend(project(&self.query), project(&self.key), project(&self.value), &near)?.context;
+        let window = Window::new(Some(self.window), Some(self.window)) | Global::new(global);
+        let (mut near, mut all) = (Attention::default().mask(window), Attention::default());
+        if let Some(lengths) = lengths {
+            (near, all) = (near.mask(Padding::new(lengths)), all.mask(Padding::new(lengths)));
+        }
+        let seen = |queries: Tensor<4>, keys: Tensor<4>, values, attention: Attention| -> Result<_> {
+            let found = ops::attend(queries.clone(), keys.clone(), values, &attention)?;
+            Ok((found.context, Look { queries, keys, lse: found.lse, attention }))
+        };
+        let (mut context, near) = seen(project(&self.query), project(&self.key), project(&self.value), near)?;
+        let mut far = None;
         if !global.is_empty() {
             let constants = ops::constants(&input.device());
             let indices = |of: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::from(&of[..]), &constants);
             let chosen = input.clone().select(1, indices(global.iter().map(|&at| at as i64).collect()));
             let queries = split(self.global_query.forward(chosen), self.heads);
-            let (keys, values) = (project(&self.global_key), project(&self.global_value));
-            let all = ops::attend(queries, keys, values, &Attention::default())?.context;
-            context = Tensor::cat(vec![context, all], 2).select(2, indices(places));
+            let (found, look) = seen(queries, project(&self.global_key), project(&self.global_value), all)?;
+            let places = indices(places);
+            context = Tensor::cat(vec![context, found], 2).select(2, places.clone());
+            far = Some((look, places));
         }
-        Ok(self.output.forward(context.swap_dims(1, 2).reshape([batch, length, width])))
+        let output = self.output.forward(context.swap_dims(1, 2).reshape([batch, length, width]));
+        Ok(LongformerOutput { output, near, far })
+    }
+}
+
+impl LongformerOutput {
+    /// What it takes to see the weights of all queries, global ones too. The two kinds of projections lie beside each other: keys are
+    /// `[k, k']`, a global query is `[0, q']`, any other `[q, 0]`.
+    ///
+    /// # Errors
+    /// When the kernel refuses scores of that width.
+    pub fn look(&self) -> Result<Look> {
+        let Look { queries, keys, lse, attention } = self.near.clone();
+        let Some((far, places)) = self.far.clone() else { return Ok(self.near.clone()) };
+        let attention = attention.scaled_as(queries.dims()[3])?;
+        let beside = |left: Tensor<4>, right: Tensor<4>| Tensor::cat(vec![left, right], 3);
+        let (no, none) = (queries.zeros_like(), far.queries.zeros_like());
+        let all = Tensor::cat(vec![beside(queries, no), beside(none, far.queries)], 2);
+        let lse = Tensor::cat(vec![lse, far.lse], 2).select(2, places.clone());
+        Ok(Look { queries: all.select(2, places), keys: beside(keys, far.keys), lse, attention })
     }
 }

@@ -8,7 +8,7 @@ mod lsh;
 
 pub use axial::{Axial, AxialAttention, AxialAttentionConfig};
 pub use hybrid::{Hybrid, HybridConfig};
-pub use longformer::{Longformer, LongformerConfig};
+pub use longformer::{Longformer, LongformerConfig, LongformerOutput};
 pub use lsh::{Lsh, LshConfig};
 
 pub(crate) use axial::CARD as AXIAL;

@@ -75,8 +75,8 @@ fn longformer(x: Tensor<3>) -> Outcome {
 
     // 4 heads, 8 positions to each side; the first position is global.
     let layer = LongformerConfig::new(32, 4).with_window(8).init(&x.device())?;
-    let output = layer.forward(x, &[0])?;
-    assert_eq!(output.dims(), [1, 64, 32]);
+    let out = layer.forward(x, &[0], None)?;
+    assert_eq!((out.output.dims(), out.look()?.weights()?.dims()), ([1, 64, 32], [1, 4, 64, 64]));
     Ok(())
 }
 

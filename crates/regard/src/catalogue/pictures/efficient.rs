@@ -1,7 +1,7 @@
 //! Pictures of what approximates exact attention, or replaces it: its weights beside the exact ones.
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use super::scene::{GROUP, Rows, TEXT, measured, on_one_scale, read, same, set, tensor, topics};
 use super::{Draw, Panel, Picture};
@@ -112,8 +112,8 @@ fn longformer() -> Result<Picture> {
     }
     let numbered =
         Rows::map(&text, |at, row| row.iter().copied().chain((0..LENGTH).map(|place| same(at, place))).collect());
-    let output: Tensor<3> = layer.forward(numbered.tensor().squeeze_dim(1), &[0, 24])?;
-    let weights = read(output.narrow(2, text.width, LENGTH))?;
+    let out = layer.forward(numbered.tensor().squeeze_dim(1), &[0, 24], None)?;
+    let weights = read(out.output.narrow(2, text.width, LENGTH))?;
     with_exact(
         "Positions 0 and 24 are global, all others see 4 to each side and those two.",
         map("Longformer", weights),

@@ -1,0 +1,147 @@
+//! A product of two matrices, on attention's micro-kernel.
+//!
+//! The right-hand matrix is packed once into panels of 64 columns, cut so that what a product reads again and again stays in
+//! the first cache; numbers of other types are widened on the way. The other matrix and the result are used where they lie
+//! (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
+
+use std::ops::Range;
+
+use crate::problem::{READ, cut, run};
+use crate::shape::blocks;
+use crate::simd::{Base, gemm_strided, pad};
+use crate::stored::{Stored, widen};
+use crate::view::Matrix;
+use crate::{pack, scratch};
+
+/// Columns of a panel: as many vectors as the micro-kernel has side by side.
+const PANEL: usize = 64;
+/// Rows of a panel that are packed at a time: with them, half of the second cache is left for what they are multiplied with.
+const DEPTH: usize = 384;
+/// Rows of the result that a task has at least, for the sake of which a panel is packed once more.
+const LEAST: usize = 192;
+/// Rows of the result that a task has at most: the sums stay in the second cache.
+const MOST: usize = 768;
+/// Rows of a task are a multiple of this, which the micro-kernel cuts without a rest.
+const TILE: usize = 6;
+/// With fewer rows than this, packing costs more than it saves.
+const FEW: usize = 24;
+/// Columns of a task where rows are few.
+const STRIP: usize = 128;
+
+/// The right-hand side of a product.
+#[derive(Clone, Copy)]
+pub(super) enum Right<'a> {
+    Straight(Stored<'a>),
+    /// The other way round than it is to be used.
+    Transposed(Stored<'a>),
+}
+
+impl<'a> Right<'a> {
+    /// The way in which a matrix is packed faster.
+    pub(super) fn of(matrix: Stored<'a>) -> Self {
+        let across = matrix.row_stride == 1 && matrix.column_stride != 1;
+        if across { Right::Transposed(matrix.transposed()) } else { Right::Straight(matrix) }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Right::Straight(matrix) => matrix.columns,
+            Right::Transposed(matrix) => matrix.rows,
+        }
+    }
+
+    /// Copies a part to `[row][column]`, rows padded with 0 to whole vectors.
+    fn pack(&self, rows: Range<usize>, columns: Range<usize>, to: &mut [f32]) {
+        match *self {
+            Right::Straight(matrix) => widen(matrix.slice(rows).columns(columns), to),
+            Right::Transposed(matrix) => {
+                matrix.slice(columns).columns(rows).with(|matrix| pack::transpose(matrix, to));
+            }
+        }
+    }
+}
+
+/// `out += left · right`, contiguous. Each element is summed in an order that only the sizes decide.
+pub(super) fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
+    if out.is_empty() {
+        return;
+    }
+    let columns = right.columns();
+    match right {
+        Right::Straight(right) if left.rows < FEW && pad(columns) == columns && right.row_stride >= columns => {
+            add_few(left, right, out);
+        }
+        _ => add_packed(left, right, out),
+    }
+}
+
+/// As [`add_product`], for few rows, where those of `out` are whole vectors: the right-hand matrix is used where it lies, or
+/// widened for one use.
+fn add_few(left: Matrix<'_>, right: Stored<'_>, out: &mut [f32]) {
+    let columns = right.columns;
+    scratch::with([left.rows * columns], |[sums]| {
+        // Some columns of every row lie together for the time of the product, so that each task has memory of its own.
+        let strips = || blocks(0..columns, STRIP);
+        let mut tasks: Vec<_> = strips().zip(cut(sums, 1, strips(), left.rows)).collect();
+        for (strip, sums) in &mut tasks {
+            for (sums, out) in sums.chunks_exact_mut(strip.len()).zip(out.chunks_exact(columns)) {
+                sums.copy_from_slice(&out[strip.clone()]);
+            }
+        }
+        run(READ * right.bytes() as f64, tasks, |(strip, sums)| {
+            for depth in blocks(0..left.columns, DEPTH) {
+                let left = part(left, depth.clone());
+                right.slice(depth).columns(strip.clone()).with_padded(|right| {
+                    let strides = [right.row_stride, strip.len()];
+                    gemm_strided(1.0, left, right.data, Base::Sum, sums, strides, 0..strip.len());
+                });
+            }
+        });
+        for strip in strips() {
+            let sums = sums[strip.start * left.rows..].chunks_exact(strip.len());
+            for (sums, out) in sums.zip(out.chunks_exact_mut(columns)) {
+                out[strip.clone()].copy_from_slice(sums);
+            }
+        }
+    });
+}
+
+/// As [`add_product`], for many rows. A task has a panel's columns of some rows; it packs the panel and adds up in memory of
+/// its own, which no other task's share lies between.
+fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
+    let columns = right.columns();
+    // As many rows a task as leave enough tasks for every thread.
+    let wanted = (4 * rayon::current_num_threads()).div_ceil(columns.div_ceil(PANEL));
+    let tall = left.rows.div_ceil(wanted).clamp(LEAST, MOST).next_multiple_of(TILE);
+    let mut tasks = vec![];
+    for (rows, out) in blocks(0..left.rows, tall).zip(out.chunks_mut(tall * columns)) {
+        let start = tasks.len();
+        tasks.extend(blocks(0..columns, PANEL).map(|panel| (rows.clone(), panel, Vec::with_capacity(rows.len()))));
+        for row in out.chunks_exact_mut(columns) {
+            tasks[start..].iter_mut().zip(row.chunks_mut(PANEL)).for_each(|((.., rows), part)| rows.push(part));
+        }
+    }
+    let work = left.rows as f64 * left.columns as f64 * columns as f64;
+    run(work, tasks, |(rows, panel, mut out)| {
+        let lanes = pad(panel.len());
+        scratch::with([rows.len() * lanes, DEPTH * lanes], |[sums, packed]| {
+            for (sums, out) in sums.chunks_exact_mut(lanes).zip(&out) {
+                sums[..out.len()].copy_from_slice(out);
+                sums[out.len()..].fill(0.0);
+            }
+            for depth in blocks(0..left.columns, DEPTH) {
+                right.pack(depth.clone(), panel.clone(), packed);
+                let left = part(left.slice(rows.clone()), depth);
+                gemm_strided(1.0, left, packed, Base::Sum, sums, [lanes; 2], 0..lanes);
+            }
+            for (sums, out) in sums.chunks_exact(lanes).zip(&mut out) {
+                out.copy_from_slice(&sums[..out.len()]);
+            }
+        });
+    });
+}
+
+/// Some of the columns.
+fn part(matrix: Matrix<'_>, columns: Range<usize>) -> Matrix<'_> {
+    Matrix { data: &matrix.data[columns.start * matrix.column_stride..], columns: columns.len(), ..matrix }
+}

@@ -1,0 +1,144 @@
+//! The tokenizer of a checkpoint: `tokenizer.json` of any kind, as Hugging Face's tokenizers write it.
+//!
+//! It says itself how text becomes tokens, and which it puts around them. What it says of cutting and padding texts is left aside: a text
+//! is never shortened in silence.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use tokenizers::{Decoder, Tokenizer};
+
+use super::DataError;
+
+const NAME: &str = "tokenizer.json";
+/// No tokenizer is as large; a file that is, is not read.
+const LARGEST: u64 = 256 << 20;
+/// Other files that say how a text is cut, which are not read.
+const OTHERS: [&str; 5] = ["tokenizer.model", "spiece.model", "source.spm", "vocab.txt", "vocab.json"];
+
+/// See the module's page.
+#[derive(Debug, Clone)]
+pub struct HubTokenizer {
+    tokenizer: Tokenizer,
+    ends: Vec<u32>,
+}
+
+/// An id, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ids {
+    One(u32),
+    Several(Vec<u32>),
+}
+
+#[derive(Deserialize, Default)]
+struct Ends {
+    eos_token_id: Option<Ids>,
+}
+
+impl HubTokenizer {
+    /// That of a model's folder, whose model knows `vocabulary` tokens. What ends a text is what `generation_config.json` says, or
+    /// else `config.json`.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be read, or it has tokens that the model does not know.
+    pub fn open(folder: &Path, vocabulary: usize) -> Result<Self, DataError> {
+        let path = folder.join(NAME);
+        let content = |problem: String| DataError::Content { path: path.clone(), problem };
+        if !path.exists()
+            && let Some(other) = OTHERS.iter().find(|other| folder.join(other).exists())
+        {
+            let problem = format!(
+                "missing; {other}, which is there, is not read: in Python, transformers' \
+                                   AutoTokenizer.from_pretrained(…).save_pretrained(…) writes {NAME}"
+            );
+            return Err(content(problem));
+        }
+        let unreadable = |source| DataError::Read { path: path.clone(), source };
+        let size = std::fs::metadata(&path).map_err(unreadable)?.len();
+        if size > LARGEST {
+            return Err(content(format!("{size} bytes, expected a tokenizer of at most {LARGEST}")));
+        }
+        let bytes = std::fs::read(&path).map_err(unreadable)?;
+        let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| content(format!("no tokenizer: {error}")))?;
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| content(error.to_string()))?;
+        let known = tokenizer.get_vocab(true);
+        if let Some((token, id)) = known.iter().max_by_key(|(_, id)| **id).filter(|(_, id)| **id as usize >= vocabulary)
+        {
+            let problem = format!("the token {token:?} has the id {id}, the model knows {vocabulary} tokens");
+            return Err(content(problem));
+        }
+        let ends = ["generation_config.json", "config.json"].iter().find_map(|name| {
+            let text = std::fs::read(folder.join(name)).ok()?;
+            serde_json::from_slice::<Ends>(&text).ok()?.eos_token_id
+        });
+        let ends = match ends {
+            Some(Ids::One(id)) => vec![id],
+            Some(Ids::Several(ids)) => ids,
+            None => Vec::new(),
+        };
+        Ok(HubTokenizer { tokenizer, ends })
+    }
+
+    /// How many tokens there are.
+    pub fn count(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// The tokens of a text, and those that the tokenizer puts around it.
+    ///
+    /// # Errors
+    /// When it has no token for a part of the text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        let encoding = self.tokenizer.encode(text, true).map_err(|error| DataError::Tokenizer(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The tokens of two texts as one, and which of them each belongs to, 0 or 1.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_pair(&self, first: &str, second: &str) -> Result<(Vec<u32>, Vec<u32>), DataError> {
+        let encoding =
+            self.tokenizer.encode((first, second), true).map_err(|error| DataError::Tokenizer(error.to_string()))?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
+    }
+
+    /// A token's id, if it is one.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// A token as the tokenizer writes it; its number, where it has no name for it.
+    pub fn token(&self, id: u32) -> String {
+        self.tokenizer.id_to_token(id).unwrap_or_else(|| format!("<{id}>"))
+    }
+
+    /// A token as people read it.
+    pub fn shown(&self, id: u32) -> String {
+        let token = self.token(id);
+        let plain = self.tokenizer.get_decoder().and_then(|decoder| decoder.decode_chain(vec![token.clone()]).ok());
+        let plain = plain.map(|parts| parts.concat()).filter(|plain| !plain.is_empty() && !plain.contains('\u{fffd}'));
+        // Decoders drop the space that a first word begins with.
+        let spaced = token.starts_with(['Ġ', '▁']);
+        match plain {
+            Some(plain) if spaced && !plain.starts_with(' ') => format!(" {plain}"),
+            Some(plain) => plain,
+            None => token,
+        }
+    }
+
+    /// The text of tokens, without those that stand for nothing that is written.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot join them.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
+        self.tokenizer.decode(ids, true).map_err(|error| DataError::Tokenizer(error.to_string()))
+    }
+
+    /// Whether a text ends with this token.
+    pub fn ends(&self, id: u32) -> bool {
+        self.ends.contains(&id)
+    }
+}
