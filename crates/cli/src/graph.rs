@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use regard_recipes::data::planetoid::Nodes;
-use regard_recipes::graph::{self, Report};
+use regard_recipes::graph::{self, Input, Report};
 use regard_recipes::train::Changes;
 use regard_recipes::train::graph::{self as recipe, GraphTraining};
 
@@ -76,8 +76,9 @@ impl Evaluate {
         let mut out = io::stdout().lock();
         let (count, edges) = (nodes.labels.len(), nodes.graph.edges() / 2);
         writeln!(out, "{count} nodes, {edges} edges, {} features, {} classes", nodes.width, nodes.classes)?;
-        for (part, which) in [("train", &nodes.train), ("dev", &nodes.dev), ("test", &nodes.test)] {
-            let report = graph::evaluate(&model, &nodes, which)?;
+        let parts = [&nodes.train[..], &nodes.dev, &nodes.test];
+        let reports = graph::evaluate(&model, &Input::new(&nodes)?, &nodes, parts)?;
+        for (part, report) in ["train", "dev", "test"].into_iter().zip(reports) {
             let Report { right, nodes, loss } = report;
             let share = 100.0 * report.accuracy();
             writeln!(out, "{part:5}  {share:5.1} % of the labels right ({right} of {nodes} nodes), {loss:.4} nats")?;

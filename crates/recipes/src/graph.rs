@@ -70,23 +70,38 @@ pub fn load(path: &Path) -> Result<(Gat, GatConfig)> {
     Ok((model, config))
 }
 
-/// The features of all nodes, `[node, feature]`.
-pub(crate) fn features(nodes: &Nodes, device: &Device) -> Tensor<2> {
-    let data = TensorData::new(nodes.features.clone(), [nodes.labels.len(), nodes.width]);
-    Tensor::from_data(data, device)
+/// A graph as a model reads it.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// `[node, feature]`
+    pub features: Tensor<2>,
+    /// Neighbours, and each node itself.
+    pub graph: Graph,
 }
 
-/// Who sees whom: neighbours, and each node itself.
-pub(crate) fn looped(nodes: &Nodes) -> Result<Graph> {
-    Ok(nodes.graph.with_self_loops().map_err(regard::Error::from).map_err(regard_models::Error::from)?)
+impl Input {
+    /// What a model is given of these nodes: everything but labels.
+    ///
+    /// # Errors
+    /// When there are too many edges.
+    pub fn new(nodes: &Nodes) -> Result<Self> {
+        let data = TensorData::new(nodes.features.clone(), [nodes.labels.len(), nodes.width]);
+        let graph = nodes.graph.with_self_loops().map_err(regard::Error::from).map_err(regard_models::Error::from)?;
+        Ok(Input { features: Tensor::from_data(data, &Device::default()), graph })
+    }
 }
 
-/// What a model makes of the nodes in `which`, all of which have a label.
+/// What a model makes of some parts of the nodes, such as those of the test; nodes without a label do not count.
 ///
 /// # Errors
 /// When the model has other features or classes than the data.
-pub fn evaluate(model: &Gat, nodes: &Nodes, which: &[usize]) -> Result<Report> {
-    let logits = model.forward(features(nodes, &Device::default()), &looped(nodes)?, Mode::Evaluate)?.logits;
+pub fn evaluate<const N: usize>(
+    model: &Gat,
+    input: &Input,
+    nodes: &Nodes,
+    parts: [&[usize]; N],
+) -> Result<[Report; N]> {
+    let logits = model.forward(input.features.clone(), &input.graph, Mode::Evaluate)?.logits;
     let classes = logits.dims()[1];
     if classes != nodes.classes {
         return Err(Error::option(
@@ -96,16 +111,17 @@ pub fn evaluate(model: &Gat, nodes: &Nodes, which: &[usize]) -> Result<Report> {
         ));
     }
     let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
-    let mut report = Report { right: 0, nodes: 0, loss: 0.0 };
-    for &node in which {
-        let Some(label) = nodes.labels[node] else { continue };
-        let row = &logits[node * classes..][..classes];
-        let highest = row.iter().copied().fold(f32::MIN, f32::max);
-        let sum: f64 = row.iter().map(|&logit| f64::from(logit - highest).exp()).sum();
-        report.loss += sum.ln() - f64::from(row[label as usize] - highest);
-        report.right += usize::from(row[label as usize] == highest);
-        report.nodes += 1;
-    }
-    report.loss /= report.nodes.max(1) as f64;
-    Ok(report)
+    Ok(parts.map(|part| {
+        let mut report = Report { right: 0, nodes: 0, loss: 0.0 };
+        for (node, label) in part.iter().filter_map(|&node| Some((node, nodes.labels[node]?))) {
+            let row = &logits[node * classes..][..classes];
+            let (given, highest) = (row[label as usize], row.iter().copied().fold(f32::MIN, f32::max));
+            let sum: f64 = row.iter().map(|&logit| f64::from(logit - highest).exp()).sum();
+            report.loss += sum.ln() - f64::from(given - highest);
+            report.right += usize::from(given == highest);
+            report.nodes += 1;
+        }
+        report.loss /= report.nodes.max(1) as f64;
+        report
+    }))
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use regard::{Graph, Mode, mix};
+use regard::{Mode, mix};
 use regard_models::{Gat, GatConfig, weights};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ use crate::checkpoint::Position;
 use crate::data::planetoid::Nodes;
 use crate::error::{Error, Result};
 use crate::folder::{self, read_json, write_json};
-use crate::graph::{NodeModel, evaluate, features, looped};
+use crate::graph::{Input, NodeModel, evaluate};
 use crate::optimizer::{Adam, AdamConfig, Schedule};
 
 /// How to train on a graph.
@@ -112,7 +112,7 @@ fn go_on(
     let init = |device: &Device| Ok(config.init(device)?);
     let (model, adam) = beginning(run.training.seed, init, |model| Adam::new(weights::parameters(model)))?;
     let (adam, position) = last(out, adam, |adam| weights::assign(model.clone(), adam.weights()).map(drop))?;
-    let mut labelled = Labelled { run, nodes, graph: looped(nodes)? };
+    let mut labelled = Labelled { run, nodes, input: Input::new(nodes)? };
     Session::new(out, pace(&run.training)?)?.train(&mut labelled, &model, adam, position, stop, observe)
 }
 
@@ -150,7 +150,7 @@ fn fingerprint(nodes: &Nodes) -> u64 {
 struct Labelled<'a> {
     run: &'a GraphRun,
     nodes: &'a Nodes,
-    graph: Graph,
+    input: Input,
 }
 
 impl Recipe<Gat> for Labelled<'_> {
@@ -181,7 +181,7 @@ impl Recipe<Gat> for Labelled<'_> {
         let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), &device);
         let places = learned.iter().map(|&node| node as i64).collect::<Vec<_>>();
         let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
-        let logits = model.forward(features(self.nodes, &device.clone().inner()), &self.graph, mode)?.logits;
+        let logits = model.forward(self.input.features.clone(), &self.input.graph, mode)?.logits;
         let cost = -log_softmax(logits.select(0, places), 1).gather(1, labels).sum();
         // The session divides by all nodes of the batch, and a part has so many of them.
         let decay = 0.5 * self.run.training.decay * count as f32;
@@ -193,7 +193,7 @@ impl Recipe<Gat> for Labelled<'_> {
     }
 
     fn measure(&self, model: &Gat, part: Part) -> Result<Measured> {
-        let report = evaluate(model, self.nodes, &part.of(&self.nodes.dev))?;
+        let [report] = evaluate(model, &self.input, self.nodes, [&part.of(&self.nodes.dev)])?;
         let loss = report.loss * report.nodes as f64;
         Ok(Measured { loss, tokens: report.nodes, right: Some(report.right) })
     }
