@@ -35,14 +35,14 @@ pub struct Interpreter {
 /// A network that was trained here, or one that came as a checkpoint.
 #[derive(Clone)]
 enum Model {
-    Own(Network),
+    Own(Box<Network>),
     Hub(Arc<dyn EncoderDecoder>),
 }
 
 /// The tokenizer of the one or the other.
 #[derive(Clone)]
 enum Words {
-    Own(Tokenizer),
+    Own(Box<Tokenizer>),
     Hub(HubTokenizer),
 }
 
@@ -50,7 +50,7 @@ enum Words {
 macro_rules! with_model {
     ($interpreter:expr, $model:ident => $body:expr) => {
         match &$interpreter.model {
-            Model::Own(network) => with_network!(network, $model => $body),
+            Model::Own(network) => with_network!(&**network, $model => $body),
             Model::Hub(shared) => {
                 let $model = &**shared;
                 $body
@@ -130,7 +130,12 @@ impl Interpreter {
             Network::Transformer(model) => Network::Transformer(weights::from_bytes(model, bytes, path)?),
             Network::Seq2Seq(model) => Network::Seq2Seq(weights::from_bytes(model, bytes, path)?),
         };
-        Ok(Interpreter { model: Model::Own(network), words: Words::Own(tokenizer), name, search: Search::default() })
+        Ok(Interpreter {
+            model: Model::Own(network.into()),
+            words: Words::Own(tokenizer.into()),
+            name,
+            search: Search::default(),
+        })
     }
 
     /// What it is called: its folder's name.
@@ -163,7 +168,7 @@ impl Interpreter {
     /// The tokenizer of a model that reads text which is cut into tokens already, such as letters.
     pub(crate) fn segmented(&self) -> Option<&Tokenizer> {
         match &self.words {
-            Words::Own(tokenizer) if tokenizer.is_segmented() => Some(tokenizer),
+            Words::Own(tokenizer) if tokenizer.is_segmented() => Some(&**tokenizer),
             _ => None,
         }
     }
