@@ -16,6 +16,7 @@ mod quantized;
 mod rms_norm;
 mod rotary;
 mod stream;
+mod stream_quantized;
 mod weight;
 
 pub use activation::{Activation, activate, activate_backward};

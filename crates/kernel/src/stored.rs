@@ -124,7 +124,7 @@ multiversion! {
             Data::BF16(x) => widen_rows(&from, x, to, |x, _, _| brains(x)),
             Data::I8(x, scales) => widen_rows(&from, x, to, |x, row, _| scaled(x, scales[row * from.scale_stride])),
             Data::Quantized(x, scales) => widen_rows(&from, x, to, |x, row, column| {
-                scaled(x, scales[row * from.scale_stride + column / QUANTIZED].to_f32())
+                scaled(x, halved(scales[row * from.scale_stride + column / QUANTIZED]))
             }),
         }
     }
@@ -222,9 +222,18 @@ fn brains(x: [bf16; LANES]) -> Lanes {
     lanes
 }
 
+/// A finite half, which is faster by arithmetic than by a call.
+#[inline(always)]
+fn halved(half: f16) -> f32 {
+    let bits = u32::from(half.to_bits());
+    // The exponents' biases differ by 112; to multiply by 2^112 is exact and makes subnormal halves normal.
+    let finite = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);
+    f32::from_bits(finite.to_bits() | (bits & 0x8000) << 16)
+}
+
 /// Whole numbers by their scale.
 #[inline(always)]
-pub(crate) fn scaled(x: [i8; LANES], scale: f32) -> Lanes {
+fn scaled(x: [i8; LANES], scale: f32) -> Lanes {
     wholes(x).map(|x| x * scale)
 }
 

@@ -60,7 +60,9 @@ fn every_weight_matches_the_definition() {
                 assert_eq!(weight.sizes(), sizes);
                 let close = |found: f32, expected: f64, terms: usize| {
                     let error = (f64::from(found) - expected).abs();
-                    let bound = 1e-7 * terms as f64 + 1e-6;
+                    // With blocks, a few rows are rounded to 16 bits.
+                    let each = if name == "blocks" && count <= 16 { 1.6e-5 } else { 1e-7 };
+                    let bound = each * terms as f64 + 1e-6;
                     assert!(error < bound, "{name}: {found}, not {expected} ({count}, {width}, {features})");
                 };
                 let mut out = vec![f32::NAN; count * features];

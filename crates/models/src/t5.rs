@@ -216,7 +216,7 @@ impl T5FeedForward {
     fn forward(&self, x: Tensor<3>, activation: Activation) -> Tensor<3> {
         let states = self.norm.forward(x.clone());
         let inner = match &self.gate {
-            Some(gate) => activation.forward(gate.forward(states.clone())) * self.inner.forward(states),
+            Some(gate) => activation.gate(gate.forward(states.clone()), self.inner.forward(states)),
             None => activation.forward(self.inner.forward(states)),
         };
         x + self.outer.forward(inner)

@@ -107,12 +107,14 @@ multiversion! {
             // A row that sees nothing yet must not compute −∞ − −∞.
             let reference = best.map(|x| if x == f32::NEG_INFINITY { 0.0 } else { x });
             let less = |x: Lanes| x.zip(reference, |x, reference| x - reference).zip(factor, |x, factor| x * factor);
-            let mut sum = Lanes::load(&rows.total[first..]).zip(less(old).exp::<I>(), |total, fade| total * fade);
+            let faded = Lanes::load(&rows.total[first..]).zip(less(old).exp::<I>(), |total, fade| total * fade);
+            // A tile is summed on its own: in one long sum of equal numbers every rounding would go the same way.
+            let mut sum = Lanes::splat(0.0);
             let summed = logits.unwrap_or(scores);
             for row in summed.chunks_exact(lanes) {
                 sum = sum.add(less(Lanes::load(&row[first..])).exp::<I>());
             }
-            sum.store(&mut rows.total[first..]);
+            sum.add(faded).store(&mut rows.total[first..]);
             best.store(&mut rows.reference[first..]);
             let mut open = moved;
             for row in scores.chunks_exact_mut(lanes) {

@@ -5,13 +5,12 @@
 //! comes once a feature. Memory is asked for numbers ahead of their use. Each dot product is summed in an order that its
 //! width decides, so a row has the same bits in the company of any few others.
 
-use half::f16;
-
-use crate::element::{Data, QUANTIZED};
+use super::stream_quantized::{self, Rounded};
+use crate::element::Data;
 use crate::problem::{READ, run};
 use crate::scratch;
 use crate::simd::{Isa, LANES, Lanes, multiversion, prefetch};
-use crate::stored::{Stored, Wide, load, scaled};
+use crate::stored::{Stored, Wide, load};
 
 /// The most rows for which this is faster than packing the weight.
 pub(super) const MOST: usize = 16;
@@ -19,13 +18,12 @@ pub(super) const MOST: usize = 16;
 const TASK: usize = 1 << 16;
 /// How many bytes before they are needed memory is asked for numbers.
 const AHEAD: usize = 8192;
-/// Numbers whose scales are looked at together.
-const SPAN: usize = LANES * QUANTIZED;
 
 /// `out += rows · weightᵀ`: rows `[row, width]`, a contiguous row of the weight for each feature, out `[row, feature]`.
 pub(super) fn add_dots(rows: &[f32], weight: Stored<'_>, out: &mut [f32]) {
     let (features, width) = (weight.rows, weight.columns);
     let count = rows.len() / width;
+    let rounded = matches!(weight.data, Data::Quantized(..)).then(|| Rounded::new(rows, width));
     scratch::with([features * count], |[sums]| {
         let sums = &mut sums[..features * count];
         let each = (TASK * features).div_ceil(weight.bytes().max(1)).next_multiple_of(8);
@@ -34,12 +32,12 @@ pub(super) fn add_dots(rows: &[f32], weight: Stored<'_>, out: &mut [f32]) {
             let first = task * each;
             let weight = weight.slice(first..first + sums.len() / count);
             match weight.data {
-                Data::F32(x) => dots(Plain { numbers: x, stride: weight.row_stride }, &weight, rows, sums),
-                Data::F16(x) => dots(Plain { numbers: x, stride: weight.row_stride }, &weight, rows, sums),
-                Data::BF16(x) => dots(Plain { numbers: x, stride: weight.row_stride }, &weight, rows, sums),
+                Data::F32(x) => dots(x, &weight, rows, sums),
+                Data::F16(x) => dots(x, &weight, rows, sums),
+                Data::BF16(x) => dots(x, &weight, rows, sums),
                 Data::Quantized(numbers, scales) => {
-                    let strides = [weight.row_stride, weight.scale_stride];
-                    dots(Blocks { numbers, scales, strides }, &weight, rows, sums);
+                    let rounded = rounded.as_ref().expect("rounded where the weight is in blocks");
+                    stream_quantized::dots(numbers, scales, &weight, rounded, sums);
                 }
                 Data::I8(..) | Data::Pages(_) => unreachable!("no weight is made of them"),
             }
@@ -52,113 +50,12 @@ pub(super) fn add_dots(rows: &[f32], weight: Stored<'_>, out: &mut [f32]) {
     });
 }
 
-/// Rows of numbers that are widened as they are loaded.
-trait Numbers: Copy {
-    /// Scales of a row's numbers, as far as they are needed soon.
-    type Scales: Copy + Default;
-
-    /// Bytes of a number.
-    const SIZE: usize;
-
-    /// The scales of a span of a row's numbers.
-    fn scales<I: Isa>(self, row: usize, first: usize) -> Self::Scales;
-
-    /// Sixteen numbers of a row. `first` is where they begin, of whose span the scales are.
-    ///
-    /// # Safety
-    /// There is such a row, and it has these numbers.
-    unsafe fn lanes<I: Isa>(self, row: usize, first: usize, scales: &Self::Scales) -> Lanes;
-
-    /// The last numbers of a row, and 0 after them.
-    fn rest<I: Isa>(self, row: usize, first: usize, width: usize, scales: &Self::Scales) -> Lanes;
-
-    /// Asks memory for a number, which need not exist.
-    fn ask(self, row: usize, first: usize);
-}
-
-/// Numbers without scales.
-#[derive(Clone, Copy)]
-struct Plain<'a, T> {
-    numbers: &'a [T],
-    stride: usize,
-}
-
-impl<T: Wide> Numbers for Plain<'_, T> {
-    type Scales = ();
-    const SIZE: usize = size_of::<T>();
-
-    #[inline(always)]
-    fn scales<I: Isa>(self, _: usize, _: usize) {}
-
-    #[inline(always)]
-    unsafe fn lanes<I: Isa>(self, row: usize, first: usize, (): &()) -> Lanes {
-        // SAFETY: the caller's promise.
-        unsafe { load::<I, T>(self.numbers.as_ptr().add(row * self.stride + first)) }
-    }
-
-    #[inline(always)]
-    fn rest<I: Isa>(self, row: usize, first: usize, width: usize, (): &()) -> Lanes {
-        let mut some = [T::default(); LANES];
-        some[..width - first].copy_from_slice(&self.numbers[row * self.stride..][first..width]);
-        T::lanes::<I>(some)
-    }
-
-    #[inline(always)]
-    fn ask(self, row: usize, first: usize) {
-        prefetch(self.numbers.as_ptr().wrapping_add(row * self.stride + first));
-    }
-}
-
-/// Whole numbers in blocks.
-#[derive(Clone, Copy)]
-struct Blocks<'a> {
-    numbers: &'a [i8],
-    scales: &'a [f16],
-    strides: [usize; 2],
-}
-
-impl Numbers for Blocks<'_> {
-    type Scales = [f32; LANES];
-    const SIZE: usize = 1;
-
-    #[inline(always)]
-    fn scales<I: Isa>(self, row: usize, first: usize) -> [f32; LANES] {
-        let scales = &self.scales[row * self.strides[1] + first / QUANTIZED..];
-        // Those of the next row may come along.
-        if let Some(some) = scales.first_chunk() {
-            return I::halves(some).0;
-        }
-        let mut some = [f16::ZERO; LANES];
-        some[..scales.len()].copy_from_slice(scales);
-        I::halves(&some).0
-    }
-
-    #[inline(always)]
-    unsafe fn lanes<I: Isa>(self, row: usize, first: usize, scales: &[f32; LANES]) -> Lanes {
-        // SAFETY: the caller's promise.
-        let numbers = unsafe { self.numbers.as_ptr().add(row * self.strides[0] + first).cast::<[i8; LANES]>().read() };
-        scaled(numbers, scales[first / QUANTIZED % LANES])
-    }
-
-    #[inline(always)]
-    fn rest<I: Isa>(self, row: usize, first: usize, width: usize, scales: &[f32; LANES]) -> Lanes {
-        let mut some = [0; LANES];
-        some[..width - first].copy_from_slice(&self.numbers[row * self.strides[0]..][first..width]);
-        scaled(some, scales[first / QUANTIZED % LANES])
-    }
-
-    #[inline(always)]
-    fn ask(self, row: usize, first: usize) {
-        prefetch(self.numbers.as_ptr().wrapping_add(row * self.strides[0] + first));
-    }
-}
-
 multiversion! {
     /// `sums = weight · rowsᵀ`, `[feature, row]`. The numbers are those of the weight.
-    fn dots<I, W: Numbers>(numbers: W, weight: &Stored<'_>, rows: &[f32], sums: &mut [f32]) {
+    fn dots<I, T: Wide>(numbers: &[T], weight: &Stored<'_>, rows: &[f32], sums: &mut [f32]) {
         let (features, width) = (weight.rows, weight.columns);
         let count = rows.len() / width;
-        assert!(weight.in_bounds() && weight.column_stride == 1);
+        assert!(weight.in_bounds() && numbers.len() == weight.data.len() && weight.column_stride == 1);
         assert!(rows.len() == count * width && sums.len() == features * count);
         let many = I::TILE.1 >= 4;
         let mut feature = 0;
@@ -174,11 +71,11 @@ multiversion! {
                 // SAFETY: what was asserted, and no more features and rows than are left.
                 row += unsafe {
                     match (group, count - row) {
-                        (8, _) => block::<I, W, 8, 1>(numbers, feature, rows, row, width, sums, count),
-                        (4, 4..) if many => block::<I, W, 4, 4>(numbers, feature, rows, row, width, sums, count),
-                        (4, 2..) if many => block::<I, W, 4, 2>(numbers, feature, rows, row, width, sums, count),
-                        (4, _) => block::<I, W, 4, 1>(numbers, feature, rows, row, width, sums, count),
-                        _ => block::<I, W, 1, 1>(numbers, feature, rows, row, width, sums, count),
+                        (8, _) => block::<I, T, 8, 1>(numbers, weight, feature, rows, row, sums),
+                        (4, 4..) if many => block::<I, T, 4, 4>(numbers, weight, feature, rows, row, sums),
+                        (4, 2..) if many => block::<I, T, 4, 2>(numbers, weight, feature, rows, row, sums),
+                        (4, _) => block::<I, T, 4, 1>(numbers, weight, feature, rows, row, sums),
+                        _ => block::<I, T, 1, 1>(numbers, weight, feature, rows, row, sums),
                     }
                 };
             }
@@ -190,60 +87,53 @@ multiversion! {
 /// The dot products of `M` features and `N` rows. Returns `N`.
 ///
 /// # Safety
-/// There are `feature + M` features and `row + N` rows of this width, and a sum for each feature and row, `count` to a feature.
+/// The numbers are those of the weight, which is in bounds, its rows contiguous. There are `feature + M` features and `row + N`
+/// rows, and a sum for each of both.
 #[inline(always)]
-unsafe fn block<I: Isa, W: Numbers, const M: usize, const N: usize>(
-    numbers: W,
+unsafe fn block<I: Isa, T: Wide, const M: usize, const N: usize>(
+    numbers: &[T],
+    weight: &Stored,
     feature: usize,
     rows: &[f32],
     row: usize,
-    width: usize,
     sums: &mut [f32],
-    count: usize,
 ) -> usize {
-    let rows_at = rows.as_ptr().wrapping_add(row * width);
+    let (width, stride) = (weight.columns, weight.row_stride);
+    let (numbers_at, rows_at) =
+        (numbers.as_ptr().wrapping_add(feature * stride), rows.as_ptr().wrapping_add(row * width));
     let whole = width - width % LANES;
-    // What comes after the end of these features is needed M features later.
-    let ahead = AHEAD / (M * W::SIZE);
-    let (next, ahead) = (feature + ahead / width * M, ahead % width);
     let mut products = [[Lanes::ZERO; M]; N];
-    for span in (0..width).step_by(SPAN) {
-        let mut scales = [W::Scales::default(); M];
-        for (m, scales) in scales.iter_mut().enumerate() {
-            *scales = numbers.scales::<I>(feature + m, span);
-        }
-        for first in (span..whole.min(span + SPAN)).step_by(LANES) {
-            // Once a line of memory is enough, and for the first of the rows.
-            if row == 0 && (first * W::SIZE).is_multiple_of(64) {
-                let (next, column) =
-                    if first + ahead < width { (next, first + ahead) } else { (next + M, first + ahead - width) };
-                for m in 0..M {
-                    numbers.ask(next + m, column);
-                }
-            }
-            let mut own = [Lanes::ZERO; N];
-            for (n, own) in own.iter_mut().enumerate() {
-                // SAFETY: the row has `whole` numbers.
-                *own = unsafe { load::<I, f32>(rows_at.add(n * width + first)) };
-            }
+    for first in (0..whole).step_by(LANES) {
+        // Once a line of memory is enough, and for the first of the rows. The features that come next lie behind these.
+        if row == 0 && first.is_multiple_of(T::LINE) {
             for m in 0..M {
-                // SAFETY: so has the feature.
-                let other = unsafe { numbers.lanes::<I>(feature + m, first, &scales[m]) };
-                for (products, own) in products.iter_mut().zip(own) {
-                    products[m] = I::fma_lanes(other, own, products[m]);
-                }
+                prefetch(numbers_at.wrapping_add(AHEAD / size_of::<T>() + first * M + m * T::LINE));
             }
         }
-        if span + SPAN > whole && whole < width {
-            for (n, products) in products.iter_mut().enumerate() {
-                let own = Lanes::load_or(&rows[(row + n) * width + whole..(row + n + 1) * width], 0.0);
-                for (m, product) in products.iter_mut().enumerate() {
-                    let other = numbers.rest::<I>(feature + m, whole, width, &scales[m]);
-                    *product = I::fma_lanes(other, own, *product);
-                }
+        let mut own = [Lanes::ZERO; N];
+        for (n, own) in own.iter_mut().enumerate() {
+            // SAFETY: the row has `whole` numbers.
+            *own = unsafe { load::<I, f32>(rows_at.add(n * width + first)) };
+        }
+        for m in 0..M {
+            // SAFETY: so has the feature.
+            let other = unsafe { load::<I, T>(numbers_at.add(m * stride + first)) };
+            for (products, own) in products.iter_mut().zip(own) {
+                products[m] = I::fma_lanes(other, own, products[m]);
             }
         }
     }
+    if whole < width {
+        for m in 0..M {
+            let mut some = [T::default(); LANES];
+            some[..width - whole].copy_from_slice(&numbers[(feature + m) * stride..][whole..width]);
+            for (n, products) in products.iter_mut().enumerate() {
+                let own = Lanes::load_or(&rows[(row + n) * width + whole..(row + n + 1) * width], 0.0);
+                products[m] = I::fma_lanes(T::lanes::<I>(some), own, products[m]);
+            }
+        }
+    }
+    let count = rows.len() / width;
     for first in (0..M * N).step_by(4) {
         let mut four = [Lanes::ZERO; 4];
         for (i, vector) in four.iter_mut().enumerate().take(M * N - first) {

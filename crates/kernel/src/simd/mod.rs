@@ -12,6 +12,7 @@ mod fused;
 mod gemm;
 mod halves;
 mod lanes;
+mod pairs;
 mod prefetch;
 mod sums;
 mod turn;
@@ -64,6 +65,12 @@ pub(crate) trait Isa: Sized {
         halves::portable(halves)
     }
 
+    /// The products of 32 numbers, neighbours added.
+    #[inline(always)]
+    fn pairs(a: &[i8; 2 * LANES], b: &[i16; 2 * LANES]) -> Lanes {
+        pairs::portable(a, b)
+    }
+
     /// `a · b + c`, which the compiler cannot mistake for sixteen numbers that it may work on in other orders.
     #[inline(always)]
     fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
@@ -108,6 +115,12 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn pairs(a: &[i8; 2 * LANES], b: &[i16; 2 * LANES]) -> Lanes {
+        // SAFETY: as above.
+        unsafe { pairs::avx512(a, b) }
+    }
+
+    #[inline(always)]
     fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         // SAFETY: as above.
         unsafe { fused::avx512(a, b, c) }
@@ -138,6 +151,12 @@ impl Isa for Avx2 {
     fn halves(halves: &[f16; LANES]) -> Lanes {
         // SAFETY: `multiversion!` compiles for this set where `level` found it.
         unsafe { halves::f16c(halves) }
+    }
+
+    #[inline(always)]
+    fn pairs(a: &[i8; 2 * LANES], b: &[i16; 2 * LANES]) -> Lanes {
+        // SAFETY: as above.
+        unsafe { pairs::avx2(a, b) }
     }
 
     #[inline(always)]
