@@ -9,7 +9,7 @@ use regard::cache::CacheConfig;
 use regard_models::Sampling;
 use regard_recipes::writer::Writer;
 
-use crate::Result;
+use crate::{Result, hub};
 use crate::drawing::Drawing;
 
 #[derive(Args)]
@@ -44,7 +44,7 @@ pub struct Generate {
 
 impl Generate {
     pub fn run(self) -> Result {
-        let writer = Writer::load(&self.path)?;
+        let writer = Writer::load(&hub::model(&self.path)?)?;
         let writer = if self.int8 { writer.quantized()? } else { writer };
         let how = Sampling { temperature: self.temperature, top_k: self.top_k, seed: self.seed };
         let mut text = self.text.clone();

@@ -8,7 +8,7 @@ use regard::cache::CacheConfig;
 use regard_recipes::perplexity::perplexity;
 use regard_recipes::writer::Writer;
 
-use crate::{Result, interruption};
+use crate::{Result, hub, interruption};
 
 #[derive(Args)]
 pub struct Language {
@@ -30,7 +30,7 @@ pub struct Language {
 impl Language {
     pub fn run(self) -> Result {
         let stop = interruption()?;
-        let writer = Writer::load(&self.model)?;
+        let writer = Writer::load(&hub::model(&self.model)?)?;
         let writer = if self.int8 { writer.quantized()? } else { writer };
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
