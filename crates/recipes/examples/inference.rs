@@ -66,7 +66,7 @@ fn likeliest(scores: Tensor<2>) -> u32 {
 
 fn encoder(model: &dyn Encoder, tokens: usize) -> Result {
     let text = Padded::new(&[text(tokens, model.vocabulary())], 0, model.vocabulary())?;
-    report("read", best(5, || Ok(drop(model.states(&text, None, None)?)))?);
+    report("read", best(5, || model.states(&text, None, None).map(drop).map_err(Into::into))?);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn sentences(folder: &Path, file: &str) -> Result {
     let text = std::fs::read_to_string(file)?;
     let lines: Vec<&str> = text.lines().collect();
     let reader = Reader::load(folder)?;
-    report("embed", best(2, || Ok(drop(reader.embed(&lines, Pooling::Mean, true, |_| ())?)))?);
+    report("embed", best(2, || reader.embed(&lines, Pooling::Mean, true, |_| ()).map(drop).map_err(Into::into))?);
     Ok(())
 }
 
