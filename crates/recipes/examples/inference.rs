@@ -66,7 +66,7 @@ fn likeliest(scores: Tensor<2>) -> u32 {
 
 fn encoder(model: &dyn Encoder, tokens: usize) -> Result {
     let text = Padded::new(&[text(tokens, model.vocabulary())], 0, model.vocabulary())?;
-    report("read", best(5, || model.states(&text, None, None).map(drop).map_err(Into::into))?);
+    report("read", best(5, || Ok(model.states(&text, None, None)?))?);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn sentences(folder: &Path, file: &str) -> Result {
     let text = std::fs::read_to_string(file)?;
     let lines: Vec<&str> = text.lines().collect();
     let reader = Reader::load(folder)?;
-    report("embed", best(2, || reader.embed(&lines, Pooling::Mean, true, |_| ()).map(drop).map_err(Into::into))?);
+    report("embed", best(2, || Ok(reader.embed(&lines, Pooling::Mean, true, |_| ())?))?);
     Ok(())
 }
 
@@ -87,7 +87,7 @@ fn report(what: &str, seconds: f64) {
 }
 
 /// The least time of several runs, after one that warms up, in seconds.
-fn best(runs: usize, mut run: impl FnMut() -> Result) -> Result<f64> {
+fn best<T>(runs: usize, mut run: impl FnMut() -> Result<T>) -> Result<f64> {
     run()?;
     let mut least = f64::INFINITY;
     for _ in 0..runs {
