@@ -9,7 +9,7 @@ use regard::cache::CacheConfig;
 use regard_models::Sampling;
 use regard_recipes::writer::Writer;
 
-use crate::{Result, hub};
+use crate::{Result, hub, output};
 use crate::drawing::Drawing;
 
 #[derive(Args)]
@@ -49,6 +49,7 @@ impl Generate {
         let how = Sampling { temperature: self.temperature, top_k: self.top_k, seed: self.seed };
         let mut text = self.text.clone();
         let mut out = io::stdout().lock();
+        say_unseen(&writer, &self.text, &self.cache)?;
         let mut continuation = writer.continuation(&self.text, how, self.cache)?;
         write!(out, "{text}")?;
         let began = Instant::now();
@@ -67,4 +68,16 @@ impl Generate {
         let _ = writeln!(io::stderr(), "{written} tokens in {seconds:.2} s, {:.0} a second", written as f64 / seconds);
         self.drawing.write("text", 1, &|_| Ok(writer.trace(&text)?))
     }
+}
+
+/// Says on standard error how much of a text the model does not see.
+pub fn say_unseen(writer: &Writer, text: &str, cache: &CacheConfig) -> Result {
+    let (tokens, unseen) = writer.unseen(text, cache)?;
+    if unseen > 0 {
+        output::complain(format_args!(
+            "the text is {tokens} tokens long, the model has {} positions: the first {unseen} tokens are not seen",
+            writer.context()
+        ));
+    }
+    Ok(())
 }

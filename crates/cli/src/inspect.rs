@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use regard::cache::CacheConfig;
 use regard_explain::render::terminal;
 use regard_explain::{HeadProfile, Rank, Trace};
 use regard_recipes::trained::Trained;
 
 use crate::drawing::Drawing;
+use crate::generate::say_unseen;
 use crate::{Result, hub, output};
 
 #[derive(Args)]
@@ -36,7 +38,11 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self) -> Result {
-        let trace = Trained::load(&hub::model(&self.path)?)?.trace(&self.text)?;
+        let model = Trained::load(&hub::model(&self.path)?)?;
+        if let Trained::Writer(writer) = &model {
+            say_unseen(writer, &self.text, &CacheConfig::default())?;
+        }
+        let trace = model.trace(&self.text)?;
         let mut profiles = trace.profiles()?;
         if let Some(rank) = self.rank {
             let value = |profile: &HeadProfile| profile.by(rank).unwrap_or(f32::NEG_INFINITY);

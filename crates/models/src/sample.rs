@@ -63,10 +63,17 @@ impl<'a> Continuation<'a> {
                 expected: "at least one token".into(),
             });
         }
-        let state = model.start(&cache)?;
-        let fits = model.positions(&state, prompt.len()) <= model.context();
-        let first = if fits { 0 } else { prompt.len().saturating_sub(model.context()) };
+        let (state, first) = (model.start(&cache)?, Self::unseen(model, prompt.len(), &cache)?);
         Ok(Continuation { model, how, cache, state, seen: prompt[first..].to_vec(), drawn: 0 })
+    }
+
+    /// How many tokens at the beginning of so long a prompt are not seen, because they do not fit the context.
+    ///
+    /// # Errors
+    /// When the cache's sizes make none.
+    pub fn unseen(model: &dyn LanguageModel, tokens: usize, cache: &CacheConfig) -> Result<usize> {
+        let fits = model.positions(&model.start(cache)?, tokens) <= model.context();
+        Ok(if fits { 0 } else { tokens.saturating_sub(model.context()) })
     }
 
     fn draw(&mut self) -> Result<u32> {

@@ -98,6 +98,15 @@ impl Writer {
         &self.vocabulary
     }
 
+    /// How many tokens of a text there are, and how many at its beginning a continuation that remembers so does not see.
+    ///
+    /// # Errors
+    /// When the text has an unknown character, or the cache's sizes make none.
+    pub fn unseen(&self, text: &str, cache: &CacheConfig) -> Result<(usize, usize)> {
+        let tokens = self.vocabulary.encode(text)?.len();
+        Ok((tokens, Continuation::unseen(&*self.model, tokens, cache)?))
+    }
+
     /// What follows `prompt`, a token after the other, until the model ends the text, which not every model can. What a token
     /// adds may be empty, where a character has several. Of a longer prompt than fits into `cache` and [`Self::context`], the
     /// end is seen.
