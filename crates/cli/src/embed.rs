@@ -9,7 +9,7 @@ use regard_explain::write_atomically;
 use regard_recipes::reader::{Pooling, Reader};
 use regard_recipes::vectors;
 
-use crate::{Result, output, progress};
+use crate::{Result, hub, output, progress};
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
@@ -52,7 +52,7 @@ impl Embed {
             return Err(format!("cannot write {kind:?}, expected a file that ends in .npy or .safetensors").into());
         }
         let texts = lines(self.texts)?;
-        let reader = Reader::load(&self.path)?;
+        let reader = Reader::load(&hub::model(&self.path)?)?;
         let began = Instant::now();
         let found = embedded(&reader, &texts, self.pooling.into(), !self.raw)?;
         let seconds = began.elapsed().as_secs_f64();
@@ -99,7 +99,7 @@ pub struct Similar {
 impl Similar {
     pub fn run(self) -> Result {
         let texts = lines(self.texts)?;
-        let reader = Reader::load(&self.path)?;
+        let reader = Reader::load(&hub::model(&self.path)?)?;
         let pooling = self.pooling.into();
         let wanted = embedded(&reader, &[self.text], pooling, true)?.concat();
         let found = embedded(&reader, &texts, pooling, true)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use regard_recipes::reader::Reader;
 
-use crate::Result;
+use crate::{Result, hub};
 
 #[derive(Args)]
 pub struct Fill {
@@ -21,7 +21,7 @@ pub struct Fill {
 
 impl Fill {
     pub fn run(self) -> Result {
-        let found = Reader::load(&self.path)?.fill(&self.text, self.top)?;
+        let found = Reader::load(&hub::model(&self.path)?)?.fill(&self.text, self.top)?;
         let widest = found.iter().map(|filling| console::measure_text_width(&filling.token)).max().unwrap_or(0);
         let mut out = io::stdout().lock();
         for filling in found {
@@ -48,7 +48,7 @@ pub struct Classify {
 
 impl Classify {
     pub fn run(self) -> Result {
-        let reader = Reader::load(&self.path)?;
+        let reader = Reader::load(&hub::model(&self.path)?)?;
         let mut out = io::stdout().lock();
         let mut say = |text: &str| -> Result {
             let labels = reader.classify(text, self.with.as_deref())?;

@@ -9,12 +9,13 @@ use regard::cache::CacheConfig;
 use regard_models::Sampling;
 use regard_recipes::writer::Writer;
 
-use crate::Result;
+use crate::{Result, hub};
 use crate::drawing::Drawing;
 
 #[derive(Args)]
 pub struct Generate {
-    /// A language model: the folder of a run of `regard train charlm`, or a file of llama2.c with its tokenizer beside it.
+    /// A language model: a folder in Hugging Face's layout with its tokenizer.json, a GGUF file, a file of llama2.c with its tokenizer
+    /// beside it, or the folder of a run of `regard train charlm`.
     path: PathBuf,
     /// What to go on with; the model sees as much of its end as it has positions.
     text: String,
@@ -34,13 +35,17 @@ pub struct Generate {
     /// compressive:MEMORYxRATE+RECENT.
     #[arg(long, value_name = "KIND", default_value = "full")]
     cache: CacheConfig,
+    /// Round the weights to 8 bits, in blocks of 32 that share a scale (LLaMA and its descendants).
+    #[arg(long)]
+    int8: bool,
     #[command(flatten)]
     drawing: Drawing,
 }
 
 impl Generate {
     pub fn run(self) -> Result {
-        let writer = Writer::load(&self.path)?;
+        let writer = Writer::load(&hub::model(&self.path)?)?;
+        let writer = if self.int8 { writer.quantized()? } else { writer };
         let how = Sampling { temperature: self.temperature, top_k: self.top_k, seed: self.seed };
         let mut text = self.text.clone();
         let mut out = io::stdout().lock();

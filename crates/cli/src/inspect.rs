@@ -9,7 +9,7 @@ use regard_explain::{HeadProfile, Rank, Trace};
 use regard_recipes::trained::Trained;
 
 use crate::drawing::Drawing;
-use crate::{Result, output};
+use crate::{Result, hub, output};
 
 #[derive(Args)]
 pub struct Inspect {
@@ -36,7 +36,7 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self) -> Result {
-        let trace = Trained::load(&self.path)?.trace(&self.text)?;
+        let trace = Trained::load(&hub::model(&self.path)?)?.trace(&self.text)?;
         let mut profiles = trace.profiles()?;
         if let Some(rank) = self.rank {
             let value = |profile: &HeadProfile| profile.by(rank).unwrap_or(f32::NEG_INFINITY);

@@ -8,11 +8,11 @@ use regard::cache::CacheConfig;
 use regard_recipes::perplexity::perplexity;
 use regard_recipes::writer::Writer;
 
-use crate::{Result, interruption};
+use crate::{Result, hub, interruption};
 
 #[derive(Args)]
 pub struct Language {
-    /// A language model: the folder of a run of `regard train charlm`, or a file of llama2.c with its tokenizer beside it.
+    /// A language model, as for `regard generate`.
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// Text files, each read from its beginning.
@@ -22,12 +22,16 @@ pub struct Language {
     /// compressive:MEMORYxRATE+RECENT.
     #[arg(long, value_name = "KIND", num_args = 1..)]
     cache: Vec<CacheConfig>,
+    /// Round the weights to 8 bits (LLaMA and its descendants).
+    #[arg(long)]
+    int8: bool,
 }
 
 impl Language {
     pub fn run(self) -> Result {
         let stop = interruption()?;
-        let writer = Writer::load(&self.model)?;
+        let writer = Writer::load(&hub::model(&self.model)?)?;
+        let writer = if self.int8 { writer.quantized()? } else { writer };
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
         };

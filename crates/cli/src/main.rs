@@ -10,6 +10,7 @@ mod evaluate;
 mod fill;
 mod generate;
 mod graph;
+mod hub;
 mod inspect;
 mod language;
 mod output;

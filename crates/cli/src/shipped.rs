@@ -4,7 +4,7 @@ use std::path::Path;
 
 use regard_recipes::interpreter::Interpreter;
 
-use crate::Result;
+use crate::{Result, hub};
 
 /// What it translates.
 pub const LANGUAGES: (&str, &str) = ("en", "fr");
@@ -22,7 +22,7 @@ pub fn speller(folder: Option<&Path>) -> Result<Interpreter> {
 /// The model in `folder`, or the one that comes with the program.
 pub fn interpreter(folder: Option<&Path>) -> Result<Interpreter> {
     Ok(match folder {
-        Some(folder) => Interpreter::load(folder)?,
+        Some(folder) => Interpreter::load(&hub::model(folder)?)?,
         None => {
             let origin = Path::new("the built-in model translate-en-fr");
             Interpreter::from_parts("translate-en-fr", CONFIG, TOKENIZER, WEIGHTS, origin)?

@@ -7,9 +7,9 @@ use clap::Args;
 use regard_models::pretrained::Fields;
 use regard_recipes::interpreter::Interpreter;
 
-use crate::Result;
 use crate::drawing::Drawing;
 use crate::translate::Searching;
+use crate::{Result, hub};
 
 #[derive(Args)]
 pub struct Summarize {
@@ -31,6 +31,7 @@ pub struct Summarize {
 
 impl Summarize {
     pub fn run(mut self) -> Result {
+        self.path = hub::model(&self.path)?;
         let interpreter = Interpreter::load(&self.path)?;
         let mut texts = std::mem::take(&mut self.texts);
         if texts.is_empty() {

@@ -130,12 +130,8 @@ impl Interpreter {
             Network::Transformer(model) => Network::Transformer(weights::from_bytes(model, bytes, path)?),
             Network::Seq2Seq(model) => Network::Seq2Seq(weights::from_bytes(model, bytes, path)?),
         };
-        Ok(Interpreter {
-            model: Model::Own(network.into()),
-            words: Words::Own(tokenizer.into()),
-            name,
-            search: Search::default(),
-        })
+        let (model, words) = (Model::Own(network.into()), Words::Own(tokenizer.into()));
+        Ok(Interpreter { model, words, name, search: Search::default() })
     }
 
     /// What it is called: its folder's name.
@@ -168,7 +164,7 @@ impl Interpreter {
     /// The tokenizer of a model that reads text which is cut into tokens already, such as letters.
     pub(crate) fn segmented(&self) -> Option<&Tokenizer> {
         match &self.words {
-            Words::Own(tokenizer) if tokenizer.is_segmented() => Some(&**tokenizer),
+            Words::Own(tokenizer) if tokenizer.is_segmented() => Some(tokenizer),
             _ => None,
         }
     }

@@ -13,11 +13,11 @@ use crate::writer::{CHARACTERS, Writer};
 /// A model of one of the kinds, with its tokenizer.
 pub enum Trained {
     /// It reads texts.
-    Reader(Reader),
+    Reader(Box<Reader>),
     /// It goes on with them.
     Writer(Writer),
     /// It writes a text for a text.
-    Interpreter(Interpreter),
+    Interpreter(Box<Interpreter>),
 }
 
 impl Trained {
@@ -31,13 +31,15 @@ impl Trained {
             return if writes {
                 Writer::load(path).map(Trained::Writer)
             } else {
-                Interpreter::load(path).map(Trained::Interpreter)
+                Interpreter::load(path).map(|model| Trained::Interpreter(model.into()))
             };
         }
         match pretrained::open(path)? {
-            Pretrained::Encoder(model) => Reader::of(path, model).map(Trained::Reader),
+            Pretrained::Encoder(model) => Reader::of(path, model).map(|model| Trained::Reader(model.into())),
             Pretrained::Decoder(model) => Writer::of(path, model).map(Trained::Writer),
-            Pretrained::Translator(model) => Interpreter::of(path, model).map(Trained::Interpreter),
+            Pretrained::Translator(model) => {
+                Interpreter::of(path, model).map(|model| Trained::Interpreter(model.into()))
+            }
         }
     }
 

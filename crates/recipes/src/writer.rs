@@ -75,6 +75,14 @@ impl Writer {
         Ok(Writer { model, vocabulary: Vocabulary::Hub(Box::new(tokenizer)), name })
     }
 
+    /// The same with its weights in blocks of 8-bit numbers: a quarter of the memory, and faster where memory is what one waits for.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::quantized`](regard_models::LanguageModel::quantized).
+    pub fn quantized(self) -> Result<Self> {
+        Ok(Writer { model: self.model.quantized()?, ..self })
+    }
+
     /// The most tokens that it looks at.
     pub fn context(&self) -> usize {
         self.model.context()

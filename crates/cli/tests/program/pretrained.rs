@@ -65,6 +65,7 @@ fn a_decoder_writes_what_transformers_writes() {
 fn inspecting_lists_and_ranks_heads() {
     let folder = model("gpt2", &[]);
     let folder = folder.path();
+    with("generate", folder, &["w1", "--int8"]).fails(&["quantized is GPT-2, expected LLaMA or a descendant"]);
     let said = with("inspect", folder, &["w1 w2 w3 w1 w2 w3"]).succeeds();
     assert!(said.starts_with("layer  head  entropy") && said.contains("not what mattered to the answer"), "{said}");
     assert!(said.contains("decoder.self, layer 2, mean of the heads: attention weights"), "{said}");
@@ -180,5 +181,7 @@ fn gguf_goes_on_with_a_text() {
     let file = fixtures().join("gguf/q8_0.gguf");
     let written = with("generate", &file, &["a b", "--tokens", "5", "--temperature", "0"]).succeeds();
     assert!(written.starts_with("a b"), "{written:?}");
+    let rounded = with("generate", &file, &["a b", "--tokens", "5", "--int8"]).succeeds();
+    assert!(rounded.starts_with("a b"), "{rounded:?}");
     assert!(with("inspect", &file, &["a b", "-q"]).succeeds().contains("layer  head"));
 }
