@@ -139,6 +139,27 @@ fn an_encoder_decoder_translates_and_summarizes() {
 }
 
 #[test]
+fn a_marian_has_a_tokenizer_of_its_own() {
+    let folder = model("marian", &[]);
+    let folder = folder.path();
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let pieces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes/tests/fixtures/marian/source.spm");
+    fs::copy(pieces, folder.join("source.spm")).unwrap();
+    let translate = |sentence| ran(&["translate", "--model", text(folder), "-q", sentence]);
+    translate("the cat").fails(&["cannot read", "vocab.json"]);
+    let known = [(0, "</s>"), (1, "<unk>"), (2, "▁the"), (3, "▁cat"), (22, "<pad>")];
+    let name =
+        |id: u32| known.iter().find(|(other, _)| *other == id).map_or(format!("▁w{id}"), |(_, name)| (*name).into());
+    let vocabulary: Value = (0..23u32).map(|id| (name(id), Value::from(id))).collect::<serde_json::Map<_, _>>().into();
+    fs::write(folder.join("vocab.json"), vocabulary.to_string()).unwrap();
+    let said = translate("the cat sat").succeeds();
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let is_word = |word: &&str| ["the", "cat"].contains(word) || word.starts_with('w');
+    assert!(said.lines().count() == 1 && words.iter().all(is_word), "{said:?}");
+    assert!(with("inspect", folder, &["the cat", "-q"]).succeeds().contains("layer  head"));
+}
+
+#[test]
 fn tokenizers_that_do_not_fit_are_refused() {
     let folder = model("gpt2", &[]);
     let folder = folder.path();
