@@ -9,8 +9,8 @@ use regard::cache::CacheConfig;
 use regard_models::Sampling;
 use regard_recipes::writer::Writer;
 
-use crate::{Result, hub, output};
 use crate::drawing::Drawing;
+use crate::{Result, hub, output};
 
 #[derive(Args)]
 pub struct Generate {

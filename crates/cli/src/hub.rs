@@ -39,7 +39,9 @@ fn fetch(name: &str) -> Result<PathBuf> {
     let repository = ApiBuilder::from_env().build().map_err(failed)?.model(name.to_owned());
     let info = repository.info().map_err(failed)?;
     let files: Vec<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
-    let weights = |file: &&str| !file.contains('/') && (file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json"));
+    let weights = |file: &&str| {
+        !file.contains('/') && (file.ends_with(".safetensors") || file.ends_with(".safetensors.index.json"))
+    };
     // Where the weights are there twice, whole and in shards, the whole file is what would be read.
     let alone = files.contains(&"model.safetensors");
     let wanted = |file: &&str| FILES.contains(file) || if alone { *file == "model.safetensors" } else { weights(file) };

@@ -84,7 +84,9 @@ fn inspecting_lists_and_ranks_heads() {
     // The tokenizer's own limit of two tokens cuts nothing.
     let long = vec!["w1"; 40].join(" ");
     let ran = with("inspect", folder, &[&long, "-q"]);
-    assert!(ran.err.contains("the text is 40 tokens long, the model has 32 positions: the first 8 tokens are not seen"));
+    assert!(
+        ran.err.contains("the text is 40 tokens long, the model has 32 positions: the first 8 tokens are not seen")
+    );
     assert!(ran.succeeds().contains("layer  head"));
 }
 
