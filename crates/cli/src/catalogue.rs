@@ -33,7 +33,9 @@ pub struct Show {
 pub fn all() -> Vec<Card> {
     let mut all = cards();
     all.extend([regard_models::TRANSFORMER, regard_models::BAHDANAU, regard_models::LUONG]);
-    all.extend([regard_models::GPT, regard_models::LLAMA]);
+    all.extend([regard_models::GPT, regard_models::GPT_NEOX, regard_models::LLAMA, regard_models::MISTRAL]);
+    all.extend([regard_models::QWEN2, regard_models::GEMMA2]);
+    all.extend([regard_models::T5_CARD, regard_models::BART, regard_models::MARIAN]);
     all.extend([regard_models::BERT, regard_models::ROBERTA, regard_models::DISTIL_BERT, regard_models::ALBERT]);
     all.extend([regard_models::LONGFORMER, regard_models::BIG_BIRD, regard_models::GAT]);
     all

@@ -44,6 +44,14 @@ fn model(name: &str) -> Result<Picture> {
             "No weights of it come with the program. `regard generate` reads llama2.c's files, and with `--html` draws what they \
              look at.",
         ),
+        "GPT-NeoX" | "Mistral" | "Qwen2" | "Gemma2" => nothing(
+            "No weights of it come with the program. `regard inspect` opens a checkpoint and draws what its heads look at; `regard \
+             generate` writes with it.",
+        ),
+        "T5" | "BART" | "Marian" => nothing(
+            "No weights of it come with the program. `regard translate --model` and `regard summarize` open a checkpoint, and with \
+             `--html` draw what its heads look at.",
+        ),
         "BERT" | "RoBERTa" | "DistilBERT" | "ALBERT" | "LongformerEncoder" | "BigBirdEncoder" => nothing(
             "No weights of it come with the program. `regard inspect` opens a checkpoint and draws what its heads look at; `regard \
              embed`, `similar`, `fill` and `classify` use it.",

@@ -17,7 +17,14 @@ fn what_the_book_prints_runs() {
         ("BigBirdEncoder", bigbird),
         ("GAT", gat),
         ("GPT-2", gpt_2),
+        ("GPT-NeoX", gpt_neox),
         ("LLaMA", llama),
+        ("Mistral", mistral),
+        ("Qwen2", qwen2),
+        ("Gemma2", gemma2),
+        ("T5", t5),
+        ("BART", bart),
+        ("Marian", marian),
         ("LuongDecoder", luong_decoder),
         ("Transformer", transformer),
     ] {
@@ -104,6 +111,100 @@ fn llama() -> Outcome {
     let how = Sampling { temperature: 0.8, top_k: Some(20), seed: 1 };
     let written: Vec<u32> = Continuation::new(&model, &[5, 6, 7], how, cache)?.take(8).collect::<Result<_, _>>()?;
     assert_eq!(written.len(), 8);
+    Ok(())
+}
+
+/// GPT-NeoX
+fn gpt_neox() -> Outcome {
+    use regard::Mode;
+    use regard_models::{GptNeoxConfig, LanguageModel, Padded};
+
+    // A quarter of each head's features turns, and both parts of a layer read the same states.
+    let config = GptNeoxConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(2);
+    let model = config.init(&Device::default())?;
+    let scores = model.forward(&Padded::new(&[[5, 6, 7]], 0, 100)?, Mode::Evaluate, None)?;
+    assert_eq!(scores.dims(), [3, 100]);
+    Ok(())
+}
+
+/// Mistral
+fn mistral() -> Outcome {
+    use regard::Mode;
+    use regard_models::{LanguageModel, LlamaConfig, Padded};
+
+    // A position sees itself and the three before it.
+    let config = LlamaConfig::new(100).with_width(32).with_inner(80).with_heads(4).with_key_heads(Some(2));
+    let model = config.with_layers(2).with_window(Some(4)).init(&Device::default())?;
+    let mut sights = Vec::new();
+    model.forward(&Padded::new(&[[5; 10]], 0, 100)?, Mode::Evaluate, Some(&mut sights))?;
+    let last: Vec<f32> = sights[0].weights()?.slice([0..1, 0..1, 9..10]).into_data().try_into_vec().unwrap();
+    assert!(last[..6].iter().all(|&weight| weight == 0.0));
+    Ok(())
+}
+
+/// Qwen2
+fn qwen2() -> Outcome {
+    use regard::Mode;
+    use regard_models::{LanguageModel, LlamaConfig, Padded};
+
+    let config = LlamaConfig::new(100).with_width(32).with_inner(80).with_heads(4).with_layers(2);
+    let model = config.with_bias(true).with_output_bias(Some(false)).with_tied(true).init(&Device::default())?;
+    let scores = model.forward(&Padded::new(&[[5, 6, 7]], 0, 100)?, Mode::Evaluate, None)?;
+    assert_eq!(scores.dims(), [3, 100]);
+    Ok(())
+}
+
+/// Gemma2
+fn gemma2() -> Outcome {
+    use regard::Mode;
+    use regard_models::{Activation, Gemma, LanguageModel, LlamaConfig, Padded, Windowed};
+
+    let gemma = Gemma { scale_width: 8, score_cap: Some(50.0), token_cap: Some(30.0) };
+    let config = LlamaConfig::new(100).with_width(32).with_inner(80).with_heads(4).with_layers(2).with_tied(true);
+    let config = config.with_window(Some(4)).with_windowed(Windowed::Some(vec![true, false]));
+    let model = config.with_activation(Activation::GeluTanh).with_gemma(Some(gemma)).init(&Device::default())?;
+    let scores = model.forward(&Padded::new(&[[5, 6, 7]], 0, 100)?, Mode::Evaluate, None)?;
+    assert!(scores.abs().max().into_scalar::<f32>() <= 30.0);
+    Ok(())
+}
+
+/// T5
+fn t5() -> Outcome {
+    use regard_models::{Search, Specials, T5Config, search};
+
+    let specials = Specials { pad: 0, begin: 0, end: 1 };
+    let config = T5Config::new(100, specials).with_width(32).with_inner(64).with_heads(4).with_head_width(8);
+    let model = config.with_encoder_layers(2).with_decoder_layers(2).init(&Device::default())?;
+    let found = search(&model, &[vec![5, 6, 7]], &Search::default())?;
+    assert_eq!(found.len(), 1);
+    Ok(())
+}
+
+/// BART
+fn bart() -> Outcome {
+    use regard_models::{BartConfig, Search, Specials, search};
+
+    let specials = Specials { pad: 1, begin: 2, end: 2 };
+    let config = BartConfig::new(100, specials).with_width(32).with_encoder_inner(64).with_decoder_inner(64);
+    let config = config.with_encoder_heads(4).with_decoder_heads(4).with_encoder_layers(2).with_decoder_layers(2);
+    let model = config.with_longest(64).init(&Device::default())?;
+    // As BART's authors search: the first token is given, and no three tokens come twice.
+    let how = Search { first: Some(0), unrepeated: 3, ..Search::default() };
+    assert_eq!(search(&model, &[vec![5, 6, 7]], &how)?.len(), 1);
+    Ok(())
+}
+
+/// Marian
+fn marian() -> Outcome {
+    use regard_models::{Activation, BartConfig, BartPositions, Search, Specials, search};
+
+    // Targets begin with padding.
+    let specials = Specials { pad: 99, begin: 99, end: 0 };
+    let config = BartConfig::new(100, specials).with_width(32).with_encoder_inner(64).with_decoder_inner(64);
+    let config = config.with_encoder_heads(4).with_decoder_heads(4).with_encoder_layers(2).with_decoder_layers(2);
+    let config = config.with_positions(BartPositions::Sines).with_embedding_norm(false).with_longest(64);
+    let model = config.with_activation(Activation::Silu).init(&Device::default())?;
+    assert_eq!(search(&model, &[vec![5, 6, 7]], &Search::default())?.len(), 1);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::checkpoint::{unreadable, wrong};
 use crate::activation::Activation;
 use crate::error::Result;
 
-const NAME: &str = "config.json";
+pub(super) const NAME: &str = "config.json";
 /// No configuration is as large; one that claims to be is not read.
 const LARGEST: u64 = 16 << 20;
 

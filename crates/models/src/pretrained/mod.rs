@@ -105,9 +105,9 @@ pub fn open(folder: &Path) -> Result<Pretrained> {
 /// Whether a folder has the configuration of such a model, and not of one that was trained here.
 ///
 /// # Errors
-/// When its configuration cannot be read.
+/// When it has a configuration that cannot be read.
 pub fn is_pretrained(folder: &Path) -> Result<bool> {
-    Ok(Fields::open(folder)?.maybe::<String>("model_type")?.is_some())
+    Ok(folder.join(fields::NAME).exists() && Fields::open(folder)?.maybe::<String>("model_type")?.is_some())
 }
 
 /// Refuses a configuration that claims more layers than the file has tensors: whatever it claims, memory is taken only for what is there.
