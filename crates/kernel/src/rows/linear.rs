@@ -4,7 +4,7 @@
 //! attention's micro-kernel does the products; with a few, as when a text is written token by token, it is streamed once, as
 //! fast as memory delivers it, and each feature is a dot product.
 
-use super::packed::{Right, add_product};
+use super::packed::{Right, add_product, fill, product};
 use super::stream::{self, add_dots};
 use super::{LinearGradients, Weight};
 use crate::simd::{Lanes, multiversion};
@@ -29,18 +29,14 @@ pub fn linear(rows: &[f32], weight: &Weight, bias: &[f32], out: &mut [f32]) -> R
         let expected = format!("{count} rows of {features} features");
         return Err(Error::new("out", format!("{} numbers", out.len()), expected));
     }
-    if bias.is_empty() {
-        out.fill(0.0);
-    } else {
-        out.chunks_exact_mut(features).for_each(|out| out.copy_from_slice(bias));
-    }
     if count == 0 {
         return Ok(());
     }
     if weight.matrix.column_stride == 1 && weight.matrix.row_stride != 1 && count <= stream::MOST {
+        fill(bias, features, out);
         add_dots(rows, weight.matrix, out);
     } else {
-        add_product(Matrix::panel(rows, count, width, width), Right::of(weight.matrix.transposed()), out);
+        product(Matrix::panel(rows, count, width, width), Right::of(weight.matrix.transposed()), bias, out);
     }
     Ok(())
 }

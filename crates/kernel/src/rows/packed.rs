@@ -61,18 +61,48 @@ impl<'a> Right<'a> {
     }
 }
 
+/// What a product is added to.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    /// What the result holds.
+    Sum,
+    /// A number a column, or 0 where there are none; what the result held is forgotten without being read.
+    Bias(&'a [f32]),
+}
+
 /// `out += left · right`, contiguous. Each element is summed in an order that only the sizes decide.
 pub(super) fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
-    if out.is_empty() {
-        return;
-    }
-    let columns = right.columns();
     match right {
-        Right::Straight(right) if left.rows < FEW && pad(columns) == columns && right.row_stride >= columns => {
+        _ if out.is_empty() => {}
+        Right::Straight(right) if is_few(left, right) => add_few(left, right, out),
+        _ => add_packed(left, right, Start::Sum, out),
+    }
+}
+
+/// `out = left · right + bias`, likewise; without a bias, that is empty.
+pub(super) fn product(left: Matrix<'_>, right: Right<'_>, bias: &[f32], out: &mut [f32]) {
+    match right {
+        _ if out.is_empty() => {}
+        Right::Straight(right) if is_few(left, right) => {
+            fill(bias, right.columns, out);
             add_few(left, right, out);
         }
-        _ => add_packed(left, right, out),
+        _ => add_packed(left, right, Start::Bias(bias), out),
     }
+}
+
+/// Makes each row the bias, or 0 if there is none.
+pub(super) fn fill(bias: &[f32], columns: usize, out: &mut [f32]) {
+    if bias.is_empty() {
+        out.fill(0.0);
+    } else {
+        out.chunks_exact_mut(columns).for_each(|out| out.copy_from_slice(bias));
+    }
+}
+
+/// Whether [`add_few`] is possible and faster.
+fn is_few(left: Matrix<'_>, right: Stored<'_>) -> bool {
+    left.rows < FEW && pad(right.columns) == right.columns && right.row_stride >= right.columns
 }
 
 /// As [`add_product`], for few rows, where those of `out` are whole vectors: the right-hand matrix is used where it lies, or
@@ -108,17 +138,17 @@ fn add_few(left: Matrix<'_>, right: Stored<'_>, out: &mut [f32]) {
 
 /// As [`add_product`], for many rows. A task has a panel's columns of some rows; it packs the panel and adds up in memory of
 /// its own, which no other task's share lies between.
-fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
+fn add_packed(left: Matrix<'_>, right: Right<'_>, start: Start<'_>, out: &mut [f32]) {
     let columns = right.columns();
     // As many rows a task as leave enough tasks for every thread.
     let wanted = (4 * rayon::current_num_threads()).div_ceil(columns.div_ceil(PANEL));
     let tall = left.rows.div_ceil(wanted).clamp(LEAST, MOST).next_multiple_of(TILE);
     let mut tasks = vec![];
     for (rows, out) in blocks(0..left.rows, tall).zip(out.chunks_mut(tall * columns)) {
-        let start = tasks.len();
+        let before = tasks.len();
         tasks.extend(blocks(0..columns, PANEL).map(|panel| (rows.clone(), panel, Vec::with_capacity(rows.len()))));
         for row in out.chunks_exact_mut(columns) {
-            tasks[start..].iter_mut().zip(row.chunks_mut(PANEL)).for_each(|((.., rows), part)| rows.push(part));
+            tasks[before..].iter_mut().zip(row.chunks_mut(PANEL)).for_each(|((.., rows), part)| rows.push(part));
         }
     }
     let work = left.rows as f64 * left.columns as f64 * columns as f64;
@@ -126,8 +156,13 @@ fn add_packed(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
         let lanes = pad(panel.len());
         scratch::with([rows.len() * lanes, DEPTH * lanes], |[sums, packed]| {
             for (sums, out) in sums.chunks_exact_mut(lanes).zip(&out) {
-                sums[..out.len()].copy_from_slice(out);
-                sums[out.len()..].fill(0.0);
+                let (held, padding) = sums.split_at_mut(out.len());
+                match start {
+                    Start::Sum => held.copy_from_slice(out),
+                    Start::Bias([]) => held.fill(0.0),
+                    Start::Bias(bias) => held.copy_from_slice(&bias[panel.clone()]),
+                }
+                padding.fill(0.0);
             }
             for depth in blocks(0..left.columns, DEPTH) {
                 right.pack(depth.clone(), panel.clone(), packed);
