@@ -54,12 +54,9 @@ impl Graph {
             let given = format!("{} after {}", offsets[at + 1], offsets[at]);
             return Err(Error::new("offsets", given, "numbers that ascend"));
         }
-        if offsets.first() != Some(&0) || offsets.last() != Some(&edges) {
-            let ends = (offsets.first(), offsets.last());
-            let given = match ends {
-                (Some(first), Some(last)) => format!("from {first} to {last}"),
-                _ => "none".to_owned(),
-            };
+        let (first, last) = (offsets.first().copied(), offsets.last().copied());
+        if first != Some(0) || last != Some(edges) {
+            let given = first.zip(last).map_or("none".to_owned(), |(first, last)| format!("from {first} to {last}"));
             return Err(Error::new("offsets", given, format!("from 0 to {edges}, as many as there are neighbours")));
         }
         for (argument, given) in [("receivers", offsets.len() - 1), ("senders", senders), ("edges", edges)] {
@@ -70,12 +67,10 @@ impl Graph {
         if let Some(bad) = neighbours.iter().find(|&&node| node as usize >= senders) {
             return Err(Error::new("neighbours", format!("node {bad}"), format!("nodes below {senders}")));
         }
-        let receivers = offsets.len() - 1;
-        let to = (0..receivers).flat_map(|row| std::iter::repeat_n(row as u32, offsets[row + 1] - offsets[row]));
+        let rows = offsets.windows(2).enumerate();
+        let to: Vec<u32> = rows.flat_map(|(row, ends)| std::iter::repeat_n(row as u32, ends[1] - ends[0])).collect();
         let (starts, numbers) = sort(senders, &neighbours);
-        let to: Vec<u32> = to.collect();
-        let seers = numbers.iter().map(|&edge| to[edge as usize]).collect();
-        let columns = Side::new(starts, seers);
+        let columns = Side::new(starts, numbers.iter().map(|&edge| to[edge as usize]).collect());
         Ok(Self(Arc::new(Edges { rows: Side::new(offsets, neighbours), columns, numbers })))
     }
 
