@@ -1,11 +1,12 @@
-//! Models made of attention: the Transformer, and the recurrent networks it grew out of.
+//! Models made of attention: the Transformer, the recurrent networks it grew out of, and the families that came of it.
 //!
 //! An encoder–decoder is a [`Translator`]: it trains on pairs of token sequences, writes one token after another, and
 //! says what it looked at. [`search()`] turns any of them into a translator of sentences. Those made of attention alone, [`Transformer`],
 //! [`T5`] and [`Bart`], say what their layers are, and are translators as [`EncoderDecoder`]s.
 //!
-//! A [`LanguageModel`] is a decoder alone, [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text. A [`Gat`] gives the
-//! nodes of a graph their labels.
+//! A [`LanguageModel`] is a decoder alone, such as [`Gpt`] or [`Llama`]; a [`Continuation`] goes on with a text. An [`Encoder`] reads
+//! one: [`Bert`] and its descendants. A [`Gat`] gives the nodes of a graph their labels. [`pretrained`] opens the checkpoints of all
+//! these families.
 //!
 //! ```
 //! use regard_models::{Search, Specials, TransformerConfig, search};
