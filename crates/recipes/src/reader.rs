@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::folder::CONFIG;
 use crate::sight;
 
-/// Positions of a batch, padding included: enough to be busy, few enough to stay in cache.
-const BATCH: usize = 4096;
+/// Positions of a batch, padding included: enough to be busy, few enough for what passes between layers to stay in cache.
+const BATCH: usize = 1024;
 /// What a hidden token may be called.
 const MASKS: [&str; 3] = ["[MASK]", "<mask>", "MASK"];
 
