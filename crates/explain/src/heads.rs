@@ -94,11 +94,12 @@ impl HeadProfile {
             tokens.iter().enumerate().for_each(|(at, token)| places.entry(token).or_default().push(at));
             for (row, token) in tokens.iter().enumerate() {
                 let others = || places[token.as_str()].iter().copied().filter(|&at| at != row);
-                // A key that no row behind it may see has a weight of exactly 0, and was never a choice.
+                // Without places to look at, a query says nothing of the head.
                 let sum = |keys: &mut dyn Iterator<Item = usize>| -> Option<f32> {
                     let weights: Vec<f32> = keys.map(|key| map.weight(row, key)).collect();
                     (!weights.is_empty()).then(|| weights.iter().sum())
                 };
+                // Behind a causal mask a later key has a weight of exactly 0, and was never a choice.
                 same[row] = sum(&mut others().filter(|&at| at < row || map.weight(row, at) > 0.0));
                 induction[row] = sum(&mut others().filter(|&at| at + 1 < row).map(|at| at + 1));
             }

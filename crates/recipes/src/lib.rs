@@ -1,10 +1,9 @@
 //! From data to a trained and measured model: one file a recipe.
 //!
 //! [`train`] makes a translator from sentence pairs or a language model from a text, [`interpreter`] and [`writer`] use them
-//! and show what they looked at, [`evaluate`] measures it as others measure theirs, and
-//! [`pronunciation`] does so for words and their phonemes. [`reader`] has encoders that others trained, [`trained`] whatever a folder holds. [`presets`] are the starting points that
-//! have names.
-//! [`tasks`] are made-up problems that show what a mechanism of memory or of choice learns.
+//! and show what they looked at, [`evaluate`] measures it as others measure theirs, and [`pronunciation`] does so for words
+//! and their phonemes. [`reader`] has encoders that others trained, [`trained`] whatever a folder holds. [`presets`] are the
+//! starting points that have names. [`tasks`] are made-up problems that show what a mechanism of memory or of choice learns.
 //!
 //! ```no_run
 //! use std::path::Path;

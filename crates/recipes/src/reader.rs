@@ -18,7 +18,7 @@ use crate::sight;
 /// Positions of a batch, padding included: enough to be busy, few enough for what passes between layers to stay in cache.
 const BATCH: usize = 1024;
 /// What a hidden token may be called.
-const MASKS: [&str; 3] = ["[MASK]", "<mask>", "MASK"];
+const MASKS: [&str; 2] = ["[MASK]", "<mask>"];
 
 /// An encoder with its tokenizer.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Reader {
         let (mask, id) = MASKS.iter().find_map(|mask| Some((*mask, self.tokenizer.id(mask)?))).ok_or_else(|| {
             Error::option("model", &self.name, format!("one whose tokenizer has a mask: {}", MASKS.join(" or ")))
         })?;
-        let text = MASKS[..2].iter().fold(text.to_owned(), |text, written| text.replace(written, mask));
+        let text = MASKS.iter().fold(text.to_owned(), |text, written| text.replace(written, mask));
         let ids = self.encode(&text, 0)?;
         let places: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == id).collect();
         let [place] = places[..] else {

@@ -1,6 +1,7 @@
 //! The tensors of a checkpoint: files of [safetensors](https://github.com/huggingface/safetensors), one or several, mapped into memory.
 //!
-//! Nothing is read but headers, until a tensor's numbers are used: its memory is the file's, and its type the stored one. Headers are not
+//! A tensor's memory is the file's, and its type the stored one: nothing is copied. Its numbers are read when it is asked for, to see
+//! that all are finite, and as they are used. Headers are not
 //! trusted: sizes, ranges and types are checked against the file before any tensor is made of it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ pub struct Checkpoint {
 
 /// A tensor as it lies in its file.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub(super) struct Stored {
     pub(super) dtype: DType,
     pub(super) shape: Vec<usize>,
     pub(super) bytes: bytes::Bytes,

@@ -1,8 +1,7 @@
 //! Models that the world trained, from a folder in Hugging Face's layout: `config.json` says what the network is, and
 //! `model.safetensors`, whole or in shards, has its weights.
 //!
-//! A family says in its own file what its configuration means and what its tensors are called ([`Names`](names::Names)); here is what
-//! all share. Weights are mapped into memory and stay in the type they are stored in, also while they are used.
+//! A family says in its own file what its configuration means and what its tensors are called; here is what all share. Weights are mapped into memory and stay in the type they are stored in, also while they are used.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -33,7 +32,7 @@ use crate::language::LanguageModel;
 use crate::{albert, bart, bert, bigbird, distilbert, gemma2, gpt, gpt_neox, llama};
 use crate::{longformer, marian, mistral, qwen2, roberta, t5};
 
-pub use checkpoint::{Checkpoint, Stored};
+pub use checkpoint::Checkpoint;
 pub use fields::Fields;
 pub use wishes::search;
 
