@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::Args;
-use regard_explain::render::{Figure, html, png, svg, terminal};
+use regard_explain::render::{Figure, html, pdf, png, svg, terminal};
 use regard_explain::{Trace, write_atomically};
 
 use crate::place::Place;
@@ -20,7 +20,7 @@ const PAGE: usize = 1 << 23;
 pub struct View {
     /// A trace file, of `regard translate --trace` or of Python's `trace.save`.
     trace: PathBuf,
-    /// Write a picture (.svg, .png) or a page to explore in (.html), instead of drawing in the terminal.
+    /// Write a picture (.svg, .png, .pdf) or a page to explore in (.html), instead of drawing in the terminal.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// List what attended to what, and draw nothing.
@@ -64,8 +64,10 @@ impl View {
             }
             (Some(path), Some("svg")) => Ok(write_atomically(path, self.figure(&trace)?.as_bytes())?),
             (Some(path), Some("png")) => Ok(write_atomically(path, &png::picture(&self.figure(&trace)?)?)?),
+            (Some(path), Some("pdf")) => Ok(write_atomically(path, &pdf::document(&self.figure(&trace)?)?)?),
             (Some(path), _) => {
-                Err(format!("cannot tell what to write from {}; expected .svg, .png or .html", path.display()).into())
+                let path = path.display();
+                Err(format!("cannot tell what to write from {path}; expected .svg, .png, .pdf or .html").into())
             }
         }
     }

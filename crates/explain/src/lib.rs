@@ -1,4 +1,4 @@
-//! What attended to what: traces, and their pictures in terminal, SVG, PNG and HTML.
+//! What attended to what: traces, and their pictures in terminal, SVG, PNG, PDF and HTML.
 //!
 //! A [`Trace`] holds the tokens that a model read and wrote, and the attention between them: one [`Site`] for each layer
 //! of each attention. It knows nothing of models, so that it serves any, also one that runs in another language: the file
@@ -9,7 +9,8 @@
 //! [`Trace::region`] takes any part of a map of any length, shrunk to as many pixels as are wanted, and [`Trace::shrunk`]
 //! makes a trace of 100,000 tokens one that can be drawn. The
 //! renderers draw it: [`render::terminal`] with colours or plain characters, [`render::svg`] as a figure,
-//! `render::png` (feature `png`, on by default) as pixels, [`render::html`] as a page to explore in;
+//! `render::png` as pixels and `render::pdf` for a paper (features `png` and `pdf`, on by default), [`render::html`] as a page to
+//! explore in;
 //! [`Trace::to_json`] gives the numbers.
 //!
 //! [`Trace::profiles`] says of each head what kind it is: how wide it looks, and how much it gives to the first token, to the one

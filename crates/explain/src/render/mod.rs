@@ -1,4 +1,4 @@
-//! Pictures of attention: [`terminal`], [`svg`], `png`, [`html`].
+//! Pictures of attention: [`terminal`], [`svg`], `png`, `pdf`, [`html`].
 //!
 //! All of them draw queries down and keys across, in the colours of [`colour::cividis`] from 0 to 1. A [`Figure`] is a map of a
 //! trace; [`Panel`]s are small maps of any quantity, several in a picture, which the terminal and SVG draw.
@@ -7,10 +7,14 @@ pub mod colour;
 pub mod html;
 mod label;
 mod panel;
+#[cfg(feature = "pdf")]
+pub mod pdf;
 #[cfg(feature = "png")]
 pub mod png;
 pub mod svg;
 pub mod terminal;
+#[cfg(feature = "png")]
+mod tree;
 
 use crate::{Head, Map, Result, Trace};
 

@@ -1,14 +1,10 @@
 //! An SVG of this crate as PNG.
 
-use std::sync::Arc;
+use resvg::tiny_skia;
 
-use resvg::{tiny_skia, usvg};
-
+use super::tree;
 use crate::{Error, Result};
 
-/// Noto Sans, its Latin, Greek and Cyrillic glyphs; licence in `font/OFL.txt`.
-const FONT: &[u8] = include_bytes!("font/NotoSans-subset.ttf");
-const FAMILY: &str = "Noto Sans";
 const LARGEST_SIDE: f32 = 16_384.0;
 /// More pixels than a screen shows at once, and enough for every letter of a map of 256 tokens.
 const WIDE: f32 = 3_200.0;
@@ -36,21 +32,7 @@ pub fn rasterise(svg: &str, scale: f32) -> Result<Vec<u8>> {
 /// Draws an SVG, as many pixels a unit as its longer side asks for.
 fn draw(svg: &str, scale: impl FnOnce(f32) -> f32) -> Result<Vec<u8>> {
     let raster = |reason: String| Error::Raster { reason };
-    let mut options = usvg::Options { font_family: FAMILY.to_owned(), ..usvg::Options::default() };
-    let fonts = Arc::make_mut(&mut options.fontdb);
-    fonts.load_font_data(FONT.to_vec());
-    fonts.set_sans_serif_family(FAMILY);
-    if !svg.chars().all(built_in) {
-        fonts.load_system_fonts();
-        // Any face with the letter would do for the search; a bold or slanted one would look like emphasis.
-        let regular = |face: &&fontdb::FaceInfo| {
-            (face.weight, face.style, face.stretch)
-                == (fontdb::Weight::NORMAL, fontdb::Style::Normal, fontdb::Stretch::Normal)
-        };
-        let others: Vec<_> = fonts.faces().filter(|face| !regular(face)).map(|face| face.id).collect();
-        others.into_iter().for_each(|face| fonts.remove_face(face));
-    }
-    let tree = usvg::Tree::from_str(svg, &options).map_err(|error| raster(error.to_string()))?;
+    let tree = tree::parse(svg)?;
     let scale = scale(tree.size().width().max(tree.size().height()));
     let [width, height] = [tree.size().width(), tree.size().height()].map(|side| (side * scale).ceil());
     if !(1.0..=LARGEST_SIDE).contains(&width) || !(1.0..=LARGEST_SIDE).contains(&height) {
@@ -60,10 +42,4 @@ fn draw(svg: &str, scale: impl FnOnce(f32) -> f32) -> Result<Vec<u8>> {
     let mut canvas = canvas.ok_or_else(|| raster(format!("no memory for {width} × {height} pixels")))?;
     resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut canvas.as_mut());
     canvas.encode_png().map_err(|error| raster(error.to_string()))
-}
-
-/// Whether the built-in font has the character.
-fn built_in(c: char) -> bool {
-    matches!(c, '\0'..='\u{17f}' | '\u{2b0}'..='\u{45f}' | '\u{1e00}'..='\u{1eff}' | '\u{2010}'..='\u{203a}')
-        || "ƒȘșȚțҐґ⁄№™←→↓∅−≠≤≥␣◌€".contains(c)
 }
