@@ -20,6 +20,7 @@ mod place;
 mod progress;
 mod pronounce;
 mod shipped;
+mod studio;
 mod summarize;
 mod task;
 mod train;
@@ -70,8 +71,10 @@ enum Command {
     /// Measure a model.
     #[command(subcommand)]
     Evaluate(EvaluateTask),
-    /// Draw a trace: what a model of ours, or one in Python, looked at.
+    /// Look into traces, of models of ours or in Python: in a local page, or as a picture.
     View(view::View),
+    /// Type text into a model, and look at what it looked at, in a local page.
+    Studio(studio::Studio),
     /// Compare mechanisms with exact attention on this machine: time, memory and error by length.
     Compare(compare::Compare),
     /// List the mechanisms that exist.
@@ -154,6 +157,7 @@ fn main() -> ExitCode {
         Command::Classify(command) => command.run(),
         Command::Summarize(command) => command.run(),
         Command::View(command) => command.run(),
+        Command::Studio(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),
