@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
+use regard::Mode;
 use regard_explain::Trace;
 use regard_models::pretrained::{self, Pretrained};
 use regard_models::{Encoder, Padded};
@@ -111,7 +112,7 @@ impl Reader {
 
     fn vectors(&self, texts: &[&[u32]], pooling: Pooling, normalize: bool) -> Result<Vec<Vec<f32>>> {
         let padded = Padded::new(texts, 0, self.model.vocabulary())?;
-        let states = self.model.states(&padded, None, None)?;
+        let states = self.model.states(&padded, None, Mode::Evaluate, None)?;
         let [rows, length, width] = states.dims();
         let pooled: Tensor<2> = match pooling {
             Pooling::First => states.narrow(1, 0, 1).squeeze_dim(1),
@@ -152,7 +153,8 @@ impl Reader {
                 format!("one {mask}"),
             ));
         };
-        let states = self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, None)?;
+        let states =
+            self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, Mode::Evaluate, None)?;
         let scores = self.model.fill(states.narrow(1, place, 1).squeeze_dim(1));
         let scores = scores.ok_or_else(|| Error::option("model", &self.name, "one with a head for hidden tokens"))?;
         let likely: Vec<f32> = softmax(scores, 1).into_data().try_into_vec().expect("scores are f32");
@@ -181,7 +183,7 @@ impl Reader {
         };
         self.fits(&ids, 0)?;
         let padded = Padded::new(&[&ids], 0, self.model.vocabulary())?;
-        let states = self.model.states(&padded, second.map(|_| &*segments), None)?;
+        let states = self.model.states(&padded, second.map(|_| &*segments), Mode::Evaluate, None)?;
         let scores = self.model.classify(states);
         let scores = scores.ok_or_else(|| Error::option("model", &self.name, "one with a head for labels"))?;
         let likely: Vec<f32> = softmax(scores, 1).into_data().try_into_vec().expect("scores are f32");
@@ -198,7 +200,12 @@ impl Reader {
     pub fn trace(&self, text: &str) -> Result<Trace> {
         let ids = self.encode(text, 0)?;
         let mut sights = Vec::new();
-        self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, Some(&mut sights))?;
+        self.model.states(
+            &Padded::new(&[&ids], 0, self.model.vocabulary())?,
+            None,
+            Mode::Evaluate,
+            Some(&mut sights),
+        )?;
         let tokens = ids.iter().map(|&id| self.tokenizer.shown(id)).collect();
         sight::trace(text.to_owned(), self.name.clone(), ("text".into(), tokens), sights)
     }
