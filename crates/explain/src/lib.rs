@@ -48,16 +48,26 @@
 
 mod atomic;
 mod error;
+mod explanation;
 mod file;
 mod heads;
 mod json;
+mod perturbation;
+mod progress;
+mod random;
 mod region;
 pub mod render;
+mod subject;
 mod trace;
+pub mod trust;
 mod weights;
 
 pub use atomic::write_atomically;
 pub use error::{Error, Result};
+pub use explanation::{Completeness, Explanation};
 pub use heads::{HeadProfile, Rank};
+pub use perturbation::Perturbation;
+pub use progress::{Progress, silent};
 pub use region::Region;
+pub use subject::{BoxError, Differentiable, Subject};
 pub use trace::{Axis, Evidence, Head, Map, Rule, ScoreBias, Site, States, Trace};
