@@ -39,6 +39,24 @@ pub enum Pooling {
     First,
 }
 
+impl Pooling {
+    /// The vectors `[row, width]` of the states of texts.
+    pub(crate) fn of(self, states: Tensor<3>, texts: &Padded) -> Tensor<2> {
+        let [rows, length, _] = states.dims();
+        match self {
+            Pooling::First => states.narrow(1, 0, 1).squeeze_dim(1),
+            Pooling::Mean => {
+                let share = texts
+                    .lengths()
+                    .iter()
+                    .flat_map(|&real| (0..length).map(move |at| if at < real { 1.0 / real as f32 } else { 0.0 }));
+                let share = TensorData::new(share.collect::<Vec<f32>>(), [rows, 1, length]);
+                Tensor::<3>::from_data(share, &states.device()).matmul(states).squeeze_dim(1)
+            }
+        }
+    }
+}
+
 /// What may stand in a hidden place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filling {
@@ -113,19 +131,8 @@ impl Reader {
     fn vectors(&self, texts: &[&[u32]], pooling: Pooling, normalize: bool) -> Result<Vec<Vec<f32>>> {
         let padded = Padded::new(texts, 0, self.model.vocabulary())?;
         let states = self.model.states(&padded, None, Mode::Evaluate, None)?;
-        let [rows, length, width] = states.dims();
-        let pooled: Tensor<2> = match pooling {
-            Pooling::First => states.narrow(1, 0, 1).squeeze_dim(1),
-            Pooling::Mean => {
-                let share = padded
-                    .lengths()
-                    .iter()
-                    .flat_map(|&real| (0..length).map(move |at| if at < real { 1.0 / real as f32 } else { 0.0 }));
-                let share = TensorData::new(share.collect::<Vec<f32>>(), [rows, 1, length]);
-                Tensor::<3>::from_data(share, &states.device()).matmul(states).squeeze_dim(1)
-            }
-        };
-        let numbers: Vec<f32> = pooled.into_data().try_into_vec().expect("states are f32");
+        let width = self.model.width();
+        let numbers: Vec<f32> = pooling.of(states, &padded).into_data().try_into_vec().expect("states are f32");
         Ok(numbers
             .chunks_exact(width)
             .map(|vector| {
@@ -140,11 +147,10 @@ impl Reader {
     /// # Errors
     /// When the model has no head for it, or the text has no hidden place or several.
     pub fn fill(&self, text: &str, count: usize) -> Result<Vec<Filling>> {
-        let (mask, id) = MASKS.iter().find_map(|mask| Some((*mask, self.tokenizer.id(mask)?))).ok_or_else(|| {
+        let (mask, id) = self.mask().ok_or_else(|| {
             Error::option("model", &self.name, format!("one whose tokenizer has a mask: {}", MASKS.join(" or ")))
         })?;
-        let text = MASKS.iter().fold(text.to_owned(), |text, written| text.replace(written, mask));
-        let ids = self.encode(&text, 0)?;
+        let ids = self.encode(&self.masked(text).0, 0)?;
         let places: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == id).collect();
         let [place] = places[..] else {
             return Err(Error::option(
@@ -210,7 +216,31 @@ impl Reader {
         sight::trace(text.to_owned(), self.name.clone(), ("text".into(), tokens), sights)
     }
 
-    fn encode(&self, text: &str, at: usize) -> Result<Vec<u32>> {
+    /// The same with nothing learned; see [`regard_models::weights::shuffled`].
+    pub fn shuffled(&self, seed: u64) -> Self {
+        let (tokenizer, name) = (self.tokenizer.clone(), self.name.clone());
+        Reader { model: self.model.shuffled(seed), tokenizer, name }
+    }
+
+    pub(crate) fn tokenizer(&self) -> &HubTokenizer {
+        &self.tokenizer
+    }
+
+    fn mask(&self) -> Option<(&'static str, u32)> {
+        MASKS.iter().find_map(|mask| Some((*mask, self.tokenizer.id(mask)?)))
+    }
+
+    /// A text with its hidden places written as the model writes them, and the id of such a place, if the model has one.
+    pub(crate) fn masked(&self, text: &str) -> (String, Option<u32>) {
+        match self.mask() {
+            Some((mask, id)) => {
+                (MASKS.iter().fold(text.to_owned(), |text, written| text.replace(written, mask)), Some(id))
+            }
+            None => (text.to_owned(), None),
+        }
+    }
+
+    pub(crate) fn encode(&self, text: &str, at: usize) -> Result<Vec<u32>> {
         if text.trim().is_empty() {
             return Err(Error::option("text", format!("empty (number {})", at + 1), "a text"));
         }
