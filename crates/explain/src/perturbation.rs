@@ -61,10 +61,10 @@ impl Perturbation {
     }
 }
 
-/// How many places a subject has, which must be some.
+/// How many places a subject has: some, and not so many that inputs without each of them fill the memory.
 pub(crate) fn places(subject: &dyn Subject) -> Result<usize> {
     match subject.places() {
-        0 => field("places", 0, "at least 1"),
-        places => Ok(places),
+        places @ 1..=16_384 => Ok(places),
+        places => field("places", places, "1 to 16,384"),
     }
 }
