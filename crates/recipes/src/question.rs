@@ -9,19 +9,25 @@
 //! Many variants of an input are a batch.
 
 mod inside;
+mod method;
 mod reading;
 mod translating;
 mod writing;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use regard::{Mode, Stage};
-use regard_explain::{BoxError, Differentiable, Subject};
+use regard_explain::{BoxError, Differentiable, Progress, Subject};
 use regard_models::Sight;
 
 use crate::error::{Error, Result};
 use crate::trained::Trained;
 
-pub use inside::{Ablated, Inside};
+pub use inside::Inside;
+pub use method::Method;
 
 /// Positions of a batch: enough to be busy, few enough for what passes between layers to stay in cache.
 const BATCH: usize = 1024;
@@ -54,6 +60,8 @@ pub struct Question<'a> {
     width: usize,
     input: Vec<f32>,
     blank: Vec<f32>,
+    /// What was answered with places hidden: methods and measurements ask for the same.
+    known: RefCell<HashMap<Vec<bool>, f32>>,
 }
 
 /// Which number.
@@ -105,6 +113,15 @@ impl Trained {
         .ask()
     }
 
+    /// What it is called: its folder's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Trained::Reader(reader) => reader.name(),
+            Trained::Writer(writer) => writer.name(),
+            Trained::Interpreter(interpreter) => interpreter.name(),
+        }
+    }
+
     /// A token as people read it.
     fn shown(&self, id: u32) -> String {
         match self {
@@ -134,9 +151,9 @@ impl<'a> Draft<'a> {
         if !parts.iter().any(|part| part.free.contains(&true)) {
             return Err(Error::option("text", format!("{title:?}, without a place to hide"), "at least one token"));
         }
-        let (entries, width, input, blank) = Default::default();
+        let (entries, width, input, blank, known) = Default::default();
         let mut question =
-            Question { model, asked, number, title, parts, stand_in, baseline, entries, width, input, blank };
+            Question { model, asked, number, title, parts, stand_in, baseline, entries, width, input, blank, known };
         let whole = vec![true; question.places()];
         let rows = [question.with(&whole, false), question.with(&vec![false; whole.len()], false)];
         let stage = Stage::new();
@@ -241,6 +258,14 @@ impl Question<'_> {
         Ok(numbers)
     }
 
+    /// Tells how far some work is, and stops it if that is wished.
+    fn goes_on(&self, progress: Progress, work: &'static str, done: usize, total: usize) -> Result<()> {
+        match progress(done, total) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(regard_explain::Error::Cancelled { work, done, total }.into()),
+        }
+    }
+
     /// Rows that are read together.
     fn fits(&self) -> usize {
         let longest = self.parts.iter().map(|part| part.ids.len()).max().unwrap_or(1);
@@ -292,8 +317,12 @@ impl Subject for Question<'_> {
     }
 
     fn hidden(&self, kept: &[Vec<bool>]) -> Result<Vec<f32>, BoxError> {
-        let rows: Vec<_> = kept.iter().map(|kept| self.with(kept, false)).collect();
-        Ok(self.answers(&rows)?)
+        let new: Vec<&Vec<bool>> = kept.iter().filter(|kept| !self.known.borrow().contains_key(*kept)).collect();
+        let rows: Vec<_> = new.iter().map(|kept| self.with(kept, false)).collect();
+        let answers = self.answers(&rows)?;
+        let mut known = self.known.borrow_mut();
+        known.extend(new.into_iter().cloned().zip(answers));
+        Ok(kept.iter().map(|kept| known[kept]).collect())
     }
 
     /// `None`, where nothing would be left to read.

@@ -90,6 +90,11 @@ impl Reader {
         Ok(Reader { model, tokenizer, name })
     }
 
+    /// What it is called: its folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The network.
     pub fn model(&self) -> &dyn Encoder {
         &*self.model

@@ -88,6 +88,11 @@ impl Writer {
         self.model.context()
     }
 
+    /// What it is called: its folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The network.
     pub fn model(&self) -> &dyn Model {
         &*self.model

@@ -20,19 +20,6 @@ pub struct Inside {
     pub read_from: Vec<usize>,
 }
 
-/// The answer without a head.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ablated {
-    /// Index of the attention, from 0 in the order in which they run: that of a trace's sites.
-    pub site: usize,
-    /// The head, from 0.
-    pub head: usize,
-    /// The answer, nothing ablated, less the answer without it.
-    pub lost: f32,
-    /// The answer's gradient by the head's gate: what `lost` would be, were the model linear in it.
-    pub gradient: f32,
-}
-
 impl Question<'_> {
     /// Weights and gradients, from one pass forward and one back.
     ///
@@ -41,72 +28,60 @@ impl Question<'_> {
     pub fn inside(&self) -> Result<Inside> {
         let (sights, acts, answers) = self.staged(|stage| stage.tracking(&Device::default()), 1)?;
         let found = answers.sum().backward();
-        let mut trace = Trace::new(self.title(), "");
+        let trace = self.trace(&sights)?;
+        let of = |act: &Act| match act.gradient(&found) {
+            Some(gradient) => gradient.into_data().try_into_vec().expect("gradients are f32"),
+            // What the answer does not depend on has no gradient.
+            None => vec![0.0; act.look.queries.dims()[1..3].iter().product::<usize>() * act.look.keys.dims()[2]],
+        };
+        Ok(Inside { trace, gradients: acts.iter().map(of).collect(), read_from: self.read_from() })
+    }
+
+    /// Weights alone, from one pass forward; there are no gradients.
+    ///
+    /// # Errors
+    /// As the model, and when the weights cannot be computed.
+    pub fn looks(&self) -> Result<Inside> {
+        let (whole, mut sights) = (self.with(&vec![true; self.places()], false), Vec::new());
+        self.asked_of(&[whole], Mode::Evaluate, Some(&mut sights))?;
+        Ok(Inside { trace: self.trace(&sights)?, gradients: Vec::new(), read_from: self.read_from() })
+    }
+
+    fn trace(&self, sights: &[Sight]) -> Result<Trace> {
+        if sights.is_empty() {
+            return Err(Error::option("model", "one without attention", "one with some to look at"));
+        }
+        let mut trace = Trace::new(self.title(), self.model.name());
         let axes: Vec<usize> = self.parts.iter().map(|part| trace.add_axis(part.name, self.read(part))).collect();
-        let mut gradients = Vec::new();
-        for (sight, act) in sights.iter().zip(&acts) {
+        for sight in sights {
             let weights = sight.weights()?;
-            let [_, heads, queries, keys] = weights.dims();
             let [query_part, key_part] = self.parts_of(sight.site);
             trace.add_site(TraceSite {
                 name: sight.site.name().into(),
                 layer: sight.layer,
                 queries: axes[query_part],
                 keys: axes[key_part],
-                heads,
+                heads: weights.dims()[1],
                 evidence: Evidence::Weights(weights.into_data().try_into_vec().expect("weights are f32")),
             })?;
-            // What the answer does not depend on has no gradient.
-            gradients.push(match act.gradient(&found) {
-                Some(gradient) => gradient.into_data().try_into_vec().expect("gradients are f32"),
-                None => vec![0.0; heads * queries * keys],
-            });
         }
-        Ok(Inside { trace, gradients, read_from: self.read_from() })
+        Ok(trace)
     }
 
-    /// What the answer loses without each head, one at a time, and its gradient by the head's gate.
+    /// The answers with each head of an attention silent, one at a time; attentions count as the sites of [`Self::looks`] do.
     /// Michel, Levy & Neubig, "Are Sixteen Heads Really Better than One?", NeurIPS 2019, arXiv:1905.10650.
-    ///
-    /// `done` hears how many heads of how many were tried, and says whether to go on; what was found so far comes back if not.
     ///
     /// # Errors
     /// As [`Self::inside`].
-    pub fn ablated(&self, mut done: impl FnMut(usize, usize) -> bool) -> Result<Vec<Ablated>> {
-        let (sights, acts, answers) = self.staged(|stage| stage.tracking(&Device::default()), 1)?;
-        let whole = answers.to_data().try_into_vec::<f32>().expect("scores are f32")[0];
-        let found = answers.sum().backward();
-        let mut all = Vec::new();
-        for (site, act) in acts.iter().enumerate() {
-            let heads = sights[site].looks[0].queries.dims()[1];
-            let gradients = act.sensitivity(&found).map(|gradient| gradient.into_data().try_into_vec::<f32>());
-            let gradients = gradients.map_or(vec![0.0; heads], |found| found.expect("gradients are f32"));
-            all.extend(gradients.into_iter().enumerate().map(|(head, gradient)| (site, head, heads, gradient)));
+    pub fn without_heads(&self, site: usize, heads: usize) -> Result<Vec<f32>> {
+        let mut numbers = Vec::with_capacity(heads);
+        for some in (0..heads).collect::<Vec<_>>().chunks(self.fits()) {
+            let gate = some.iter().flat_map(|off| (0..heads).map(move |head| if head == *off { 0.0 } else { 1.0 }));
+            let gate = factor(gate.collect(), [some.len(), heads, 1, 1]);
+            let (_, _, answers) = self.staged(|stage| stage.gating(site, gate), some.len())?;
+            numbers.extend(answers.into_data().try_into_vec::<f32>().expect("scores are f32"));
         }
-        let mut ablated: Vec<Ablated> = Vec::with_capacity(all.len());
-        for some in all.chunks(self.fits()) {
-            if !done(ablated.len(), all.len()) {
-                return Ok(ablated);
-            }
-            let off = |stage: Stage, site: usize| {
-                let Some((_, _, heads, _)) = some.iter().find(|(of, ..)| *of == site) else { return stage };
-                let open = |&(of, off, ..): &(usize, usize, usize, f32)| {
-                    (0..*heads).map(move |head| if of == site && head == off { 0.0 } else { 1.0 })
-                };
-                let gate: Vec<f32> = some.iter().flat_map(open).collect();
-                stage.gating(site, factor(gate, [some.len(), *heads, 1, 1]))
-            };
-            let (_, _, answers) = self.staged(|stage| (0..acts.len()).fold(stage, off), some.len())?;
-            let numbers = answers.into_data().try_into_vec::<f32>().expect("scores are f32");
-            ablated.extend(some.iter().zip(numbers).map(|(&(site, head, _, gradient), number)| Ablated {
-                site,
-                head,
-                lost: whole - number,
-                gradient,
-            }));
-        }
-        done(all.len(), all.len());
-        Ok(ablated)
+        Ok(numbers)
     }
 
     /// The answers where the values of places that are not kept reach nobody, in any layer; who they are, as queries and keys, stays as
@@ -169,6 +144,17 @@ impl Question<'_> {
             _ => &[],
         };
         part.tokens.iter().cloned().chain(more.iter().map(|&id| self.model.shown(id))).collect()
+    }
+
+    /// The mean over rows of what each has for the positions of the parts, at the places.
+    pub(super) fn of_positions(&self, rows: &[Vec<Vec<f32>>]) -> Vec<f32> {
+        let mean =
+            |part: usize, at: usize| rows.iter().map(|row| row[part][at]).sum::<f32>() / rows.len().max(1) as f32;
+        let parts = self.parts.iter().enumerate();
+        let places = parts.flat_map(|(number, part)| {
+            part.free.iter().enumerate().filter(|(_, free)| **free).map(move |(at, _)| (number, at))
+        });
+        places.map(|(part, at)| mean(part, at)).collect()
     }
 
     /// The positions of the last part that the answer is read from.

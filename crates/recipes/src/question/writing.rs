@@ -19,6 +19,7 @@ pub(super) fn question<'a>(model: &'a Trained, writer: &'a Writer, text: &str, a
     }
     let vocabulary = writer.vocabulary();
     let ids = vocabulary.encode(text)?;
+    fits(writer, ids.len())?;
     let tokens = match ask {
         Ask::Likeliest => {
             let padded = Padded::new(&[&ids], 0, writer.model().vocabulary())?;
@@ -31,11 +32,7 @@ pub(super) fn question<'a>(model: &'a Trained, writer: &'a Writer, text: &str, a
             return Err(Error::option("label", format!("{label:?}"), "none, since the model goes on with texts"));
         }
     };
-    let length = ids.len() + tokens.len() - 1;
-    if length > writer.context() {
-        let expected = format!("at most the model's {} positions", writer.context());
-        return Err(Error::option("text", format!("{length} tokens long"), expected));
-    }
+    fits(writer, ids.len() + tokens.len() - 1)?;
     let shown: String = tokens.iter().map(|&id| vocabulary.shown(id)).collect();
     let free = ids.iter().map(|&id| !vocabulary.surrounds(id)).collect();
     let tokens_shown = ids.iter().map(|&id| vocabulary.shown(id)).collect();
@@ -50,6 +47,15 @@ pub(super) fn question<'a>(model: &'a Trained, writer: &'a Writer, text: &str, a
         parts: vec![Part { name: "text", ids, tokens: tokens_shown, free }],
         stand_in: stand_in.or_else(space).unwrap_or_else(first),
     })
+}
+
+/// A text of which the beginning is not seen cannot be explained.
+fn fits(writer: &Writer, length: usize) -> Result<()> {
+    if length <= writer.context() {
+        return Ok(());
+    }
+    let expected = format!("at most the model's {} positions", writer.context());
+    Err(Error::option("text", format!("{length} tokens long"), expected))
 }
 
 pub(super) fn answers(
