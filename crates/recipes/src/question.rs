@@ -196,6 +196,11 @@ impl Question<'_> {
         &self.title
     }
 
+    /// What the model is called.
+    pub fn model(&self) -> &str {
+        self.model.name()
+    }
+
     /// What the model reads.
     pub fn parts(&self) -> &[Part] {
         &self.parts

@@ -11,7 +11,7 @@ use super::{Inside, Question};
 use crate::error::{Error, Result};
 
 /// Steps of integrated gradients.
-const STEPS: usize = 32;
+const STEPS: usize = 64;
 /// Neighbouring tokens that occlusion hides at once.
 const WINDOW: usize = 3;
 
