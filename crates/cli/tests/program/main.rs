@@ -5,6 +5,7 @@ mod catalogue;
 mod compare;
 mod damaged_models;
 mod evaluate;
+mod explaining;
 mod graph;
 mod language;
 mod lines;
