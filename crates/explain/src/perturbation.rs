@@ -45,11 +45,7 @@ impl Perturbation {
                 Self::Removed => match subject.removed(batch) {
                     Some(answer) => answer,
                     None => {
-                        return field(
-                            "perturbation",
-                            "removed",
-                            "hidden, since this subject's places cannot be taken out",
-                        );
+                        return field("perturbation", "removed", "hidden (this subject's places cannot be taken out)");
                     }
                 },
             };
