@@ -60,7 +60,7 @@ impl Perturbation {
 /// How many places a subject has: some, and not so many that inputs without each of them fill the memory.
 pub(crate) fn places(subject: &dyn Subject) -> Result<usize> {
     match subject.places() {
-        places @ 1..=16_384 => Ok(places),
-        places => field("places", places, "1 to 16,384"),
+        places @ 1..=8192 => Ok(places),
+        places => field("places", places, "1 to 8192"),
     }
 }

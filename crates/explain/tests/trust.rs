@@ -99,7 +99,10 @@ fn the_strip_says_what_was_measured_and_how() {
     let table = trust.to_string();
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 8, "{table}");
-    assert!(lines[0].ends_with("better") && lines[0].contains("made up"), "{table}");
+    assert!(
+        lines[0].ends_with("this is") && lines[1].ends_with("higher     better") && lines[0].contains("made up"),
+        "{table}"
+    );
     assert!(lines[1].starts_with("comprehensiveness") && lines[1].contains("17.8"), "{table}");
     assert!(lines[6].ends_with("not measured"), "{table}");
     assert_eq!(

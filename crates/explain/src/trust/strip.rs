@@ -18,7 +18,7 @@ pub enum Better {
 
 impl fmt::Display for Better {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+        f.write_str(match self {
             Self::Higher => "higher",
             Self::Lower => "lower",
             Self::NearZero => "near 0",
@@ -53,18 +53,19 @@ impl Line {
         }
     }
 
-    /// The value, with its interval if it has one.
-    pub fn value(&self) -> String {
-        match self.measured {
-            None => "not measured".to_owned(),
-            Some(Measured { value, interval: Some(ends), .. }) => format!("{} {}", number(value), range(ends)),
-            Some(Measured { value, .. }) => number(value),
-        }
-    }
-
-    /// The random orders' mean and its interval; empty where nothing was measured.
-    pub fn random(&self) -> String {
-        self.measured.map_or_else(String::new, |it| format!("{} {}", number(it.random), range(it.random_interval)))
+    /// As a row of a table: the name, the value (with its interval if it has one), the random orders' mean and interval, which way is
+    /// better, and the verdict.
+    pub fn cells(&self) -> [String; 5] {
+        let name = self.name.to_owned();
+        let Some(measured) = self.measured else {
+            return [name, "not measured".to_owned(), String::new(), String::new(), String::new()];
+        };
+        let value = match measured.interval {
+            Some(ends) => format!("{} {}", number(measured.value), range(ends)),
+            None => number(measured.value),
+        };
+        let random = format!("{} {}", number(measured.random), range(measured.random_interval));
+        [name, value, random, self.better.to_string(), self.verdict().unwrap_or_default().to_owned()]
     }
 }
 
@@ -97,22 +98,13 @@ impl Trust {
 /// A table of six lines under a heading, and the conditions.
 impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = self.lines();
-        let width = |text: fn(&Line) -> String, heading: &str| {
-            lines.iter().map(text).chain([heading.to_owned()]).map(|text| text.chars().count()).max().unwrap_or(0)
-        };
-        let method = visible(&self.method);
-        let [value, random] = [width(Line::value, &method), width(Line::random, "random orders")];
-        writeln!(f, "{:28}  {method:<value$}  {:<random$}  better", "", "random orders")?;
-        for line in &lines {
-            let cells = format!("{:28}  {:<value$}  {:<random$}", line.name, line.value(), line.random());
-            match line.measured {
-                Some(_) => match line.verdict() {
-                    Some(verdict) => writeln!(f, "{cells}  {:6}: {verdict}", line.better)?,
-                    None => writeln!(f, "{cells}  {}", line.better)?,
-                },
-                None => writeln!(f, "{}", cells.trim_end())?,
-            }
+        let mut rows = vec![["", &visible(&self.method), "random orders", "better is", "this is"].map(String::from)];
+        rows.extend(self.lines().iter().map(Line::cells));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        for row in &rows {
+            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         writeln!(f, "{}", self.conditions())
     }

@@ -7,16 +7,14 @@ use crate::Result;
 use crate::render::Explained;
 use crate::render::colour::{diverging, wants_dark_text_on, written};
 use crate::render::label::visible;
-use crate::trust::{Line, number};
+use crate::trust::number;
 
 const WIDTH: f32 = 760.0;
 const CHIP: f32 = 24.0;
 const TOKEN_SIZE: f32 = 14.0;
 const LINE: f32 = 20.0;
 /// Where the strip's columns begin, from the margin.
-const VALUE: f32 = 190.0;
-const RANDOM: f32 = 400.0;
-const BETTER: f32 = 590.0;
+const COLUMNS: [f32; 5] = [0.0, 190.0, 370.0, 560.0, 630.0];
 const BAR_STEPS: usize = 32;
 
 /// Draws an explanation: each token on the colour of its score, blue below 0 and orange above, a colour bar, what the scores add up to,
@@ -120,10 +118,8 @@ fn strip(svg: &mut String, explained: &Explained, mut y: f32) -> f32 {
         text(svg, MARGIN, y, PALE_INK, "how far to trust this: not measured");
         return y + LINE;
     };
-    let headings = ["how far to trust this", "measured", "random orders", "better"];
-    for (heading, at) in headings.into_iter().zip([0.0, VALUE, RANDOM, BETTER]) {
-        text(svg, MARGIN + at, y, PALE_INK, heading);
-    }
+    let headings = ["how far to trust this", "measured", "random orders", "better is", "this is"];
+    row(svg, headings.map(|heading| (heading.to_owned(), PALE_INK)), y);
     let _ = writeln!(
         svg,
         r#"<rect x="{MARGIN}" y="{:.1}" width="{}" height="1" fill="{PALE_INK}"/>"#,
@@ -132,20 +128,16 @@ fn strip(svg: &mut String, explained: &Explained, mut y: f32) -> f32 {
     );
     for line in trust.lines() {
         y += LINE;
-        text(svg, MARGIN, y, INK, line.name);
-        text(svg, MARGIN + VALUE, y, if line.measured.is_some() { INK } else { PALE_INK }, &line.value());
-        text(svg, MARGIN + RANDOM, y, INK, &line.random());
-        text(svg, MARGIN + BETTER, y, INK, &better(&line));
+        let ink = if line.measured.is_some() { INK } else { PALE_INK };
+        row(svg, line.cells().map(|cell| (cell, ink)), y);
     }
     text(svg, MARGIN, y + LINE, PALE_INK, &fitted(&trust.conditions(), WIDTH - 2.0 * MARGIN, SMALL_SIZE));
     y + 2.0 * LINE
 }
 
-fn better(line: &Line) -> String {
-    match (line.measured, line.verdict()) {
-        (None, _) => String::new(),
-        (Some(_), None) => line.better.to_string(),
-        (Some(_), Some(verdict)) => format!("{}: {verdict}", line.better),
+fn row(svg: &mut String, cells: [(String, &str); 5], y: f32) {
+    for ((cell, ink), x) in cells.into_iter().zip(COLUMNS) {
+        text(svg, MARGIN + x, y, ink, &cell);
     }
 }
 
