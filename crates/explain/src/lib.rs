@@ -1,4 +1,4 @@
-//! What attended to what: traces, and their pictures in terminal, SVG, PNG, PDF and HTML.
+//! What attended to what, and what an answer came from: traces, explanations, and their pictures in terminal, SVG, PNG, PDF and HTML.
 //!
 //! A [`Trace`] holds the tokens that a model read and wrote, and the attention between them: one [`Site`] for each layer
 //! of each attention. It knows nothing of models, so that it serves any, also one that runs in another language: the file
@@ -7,7 +7,7 @@
 //!
 //! From a trace, [`Trace::map`] takes one head (or the mean of all) as a [`Map`], queries down and keys across;
 //! [`Trace::region`] takes any part of a map of any length, shrunk to as many pixels as are wanted, and [`Trace::shrunk`]
-//! makes a trace of 100,000 tokens one that can be drawn. The
+//! makes a trace of 100,000 tokens one that can be drawn. [`Trace::open`] leaves the numbers in the file. The
 //! renderers draw it: [`render::terminal`] with colours or plain characters, [`render::svg`] as a figure,
 //! `render::png` as pixels and `render::pdf` for a paper (features `png` and `pdf`, on by default), [`render::html`] as a page to
 //! explore in;
@@ -16,7 +16,16 @@
 //! [`Trace::profiles`] says of each head what kind it is: how wide it looks, and how much it gives to the first token, to the one
 //! before, to equal tokens, and to what followed those.
 //!
-//! An attention weight says where a layer looked, not what mattered to the answer; the pictures say "attention weight".
+//! An attention weight says where a layer looked, not what mattered to the answer; the pictures say "attention weight". For more than
+//! that there are explanations:
+//!
+//! - [`rollout()`] and [`flow()`] follow the weights of a trace through all layers, [`relevance`] those that the answer depends on;
+//! - [`attribution`] asks a model, given from outside as a [`Subject`], by its gradients or by leaving places out;
+//! - [`cam`] takes a layer's activations on an image;
+//! - [`trust`] measures how far to believe an [`Explanation`], and [`render::Explained`] draws the two together;
+//! - [`diff()`] compares two traces of the same tokens.
+//!
+//! What takes long is told to a [`Progress`], which can stop it.
 //!
 //! ```
 //! use regard_explain::render::{Figure, svg, terminal};
@@ -31,7 +40,7 @@
 //!     queries: target,
 //!     keys: source,
 //!     heads: 1,
-//!     evidence: Evidence::Weights(vec![0.125, 0.875, 0.75, 0.25]),
+//!     evidence: Evidence::Weights(vec![0.125, 0.875, 0.75, 0.25].into()),
 //! })?;
 //!
 //! let map = trace.map(site, Head::Mean)?;
@@ -56,6 +65,7 @@ mod file;
 mod flow;
 mod heads;
 mod json;
+mod numbers;
 mod perturbation;
 mod progress;
 mod random;
@@ -75,6 +85,7 @@ pub use error::{Error, Result};
 pub use explanation::{Completeness, Explanation};
 pub use flow::{Flow, flow};
 pub use heads::{HeadProfile, Rank};
+pub use numbers::Numbers;
 pub use perturbation::Perturbation;
 pub use progress::{Progress, silent};
 pub use region::Region;

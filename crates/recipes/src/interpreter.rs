@@ -272,7 +272,7 @@ impl Interpreter {
                 queries,
                 keys,
                 heads,
-                evidence: Evidence::Weights(weights),
+                evidence: Evidence::Weights(weights.into()),
             })?;
         }
         Ok(trace)
