@@ -4,9 +4,14 @@
 //! weights without a key in common. For two models on one sentence, two mechanisms, or a model before and after training. It says where
 //! they looked differently; for what that did to the answer, ask the model.
 
-use crate::error::{checked, field};
+use std::ops::Range;
+
+use crate::error::field;
 use crate::progress::tell;
 use crate::{Error, Head, Progress, Result, Trace};
+
+/// Weights that are compared at a time: traces may be longer than maps can be.
+const BLOCK: usize = 1 << 20;
 
 /// How far apart two traces are, head by head.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,12 +65,20 @@ pub fn diff(first: &Trace, second: &Trace, progress: Progress) -> Result<Differe
     let mut heads: Vec<HeadChange> = Vec::with_capacity(total);
     for sites in pairs {
         let site = &first.sites()[sites[0]];
+        let (rows, columns) = (first.queries(site).len(), first.keys(site).len());
         for head in 0..site.heads {
-            tell(progress, "comparing traces", heads.len(), total)?;
-            let changes = difference_map(first, second, sites, Head::One(head))?;
-            let half = |row: &[f32]| (row.iter().map(|&change| f64::from(change.abs())).sum::<f64>() / 2.0) as f32;
-            let queries: Vec<f32> = changes.chunks(first.keys(site).len().max(1)).map(half).collect();
-            let mean = queries.iter().sum::<f32>() / queries.len().max(1) as f32;
+            let mut queries = Vec::with_capacity(rows);
+            while queries.len() < rows {
+                tell(progress, "comparing traces", heads.len(), total)?;
+                let some = queries.len()..rows.min(queries.len() + (BLOCK / columns.max(1)).max(1));
+                let changes = changes(first, second, sites, Head::One(head), [some.clone(), 0..columns])?;
+                let half = |row: usize| -> f32 {
+                    let row = &changes[row * columns..][..columns];
+                    (row.iter().map(|&change| f64::from(change.abs())).sum::<f64>() / 2.0) as f32
+                };
+                queries.extend((0..some.len()).map(half));
+            }
+            let mean = queries.iter().sum::<f32>() / rows.max(1) as f32;
             heads.push(HeadChange { name: site.name.clone(), layer: site.layer, sites, head, queries, mean });
         }
     }
@@ -80,9 +93,19 @@ pub fn diff(first: &Trace, second: &Trace, progress: Progress) -> Result<Differe
 /// [`Error::Field`] for other tokens or numbers of heads, and what [`Trace::map`] says.
 pub fn difference_map(first: &Trace, second: &Trace, sites: [usize; 2], head: Head) -> Result<Vec<f32>> {
     fits(first, second, sites)?;
-    let [before, after] = [first.map(sites[0], head)?, second.map(sites[1], head)?];
-    let changes: Vec<f32> = before.weights.iter().zip(&after.weights).map(|(before, after)| after - before).collect();
-    checked("differences", changes, &[before.rows, before.columns])
+    let site = &first.sites()[sites[0]];
+    changes(first, second, sites, head, [0..first.queries(site).len(), 0..first.keys(site).len()])
+}
+
+fn changes(
+    first: &Trace,
+    second: &Trace,
+    sites: [usize; 2],
+    head: Head,
+    within: [Range<usize>; 2],
+) -> Result<Vec<f32>> {
+    let [before, after] = [first.weights(sites[0], head, within.clone())?, second.weights(sites[1], head, within)?];
+    Ok(before.weights.iter().zip(&after.weights).map(|(before, after)| after - before).collect())
 }
 
 /// Refuses sites that differ in heads or tokens.

@@ -123,13 +123,13 @@ pub enum Error {
         source: BoxError,
     },
     /// Whoever was told of the progress said stop.
-    #[error("{work} cancelled after {done} of {total} evaluations")]
+    #[error("{work} cancelled at {done} of {total}")]
     Cancelled {
         /// What was being done.
         work: &'static str,
-        /// Evaluations that were made.
+        /// How far it was: evaluations, layers, heads.
         done: usize,
-        /// Evaluations that it takes.
+        /// How many it takes.
         total: usize,
     },
     /// An SVG could not be turned into pixels.

@@ -1,4 +1,4 @@
-//! What attended to what: traces, and their pictures in terminal, SVG, PNG, PDF and HTML.
+//! What attended to what, and what an answer came from: traces, explanations, and their pictures in terminal, SVG, PNG, PDF and HTML.
 //!
 //! A [`Trace`] holds the tokens that a model read and wrote, and the attention between them: one [`Site`] for each layer
 //! of each attention. It knows nothing of models, so that it serves any, also one that runs in another language: the file
@@ -16,7 +16,16 @@
 //! [`Trace::profiles`] says of each head what kind it is: how wide it looks, and how much it gives to the first token, to the one
 //! before, to equal tokens, and to what followed those.
 //!
-//! An attention weight says where a layer looked, not what mattered to the answer; the pictures say "attention weight".
+//! An attention weight says where a layer looked, not what mattered to the answer; the pictures say "attention weight". For more than
+//! that there are explanations:
+//!
+//! - [`rollout()`] and [`flow()`] follow the weights of a trace through all layers, [`relevance`] those that the answer depends on;
+//! - [`attribution`] asks a model, given from outside as a [`Subject`], by its gradients or by leaving places out;
+//! - [`cam`] takes a layer's activations on an image;
+//! - [`trust`] measures how far to believe an [`Explanation`], and [`render::Explained`] draws the two together;
+//! - [`diff()`] compares two traces of the same tokens.
+//!
+//! What takes long is told to a [`Progress`], which can stop it.
 //!
 //! ```
 //! use regard_explain::render::{Figure, svg, terminal};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::{Error, Result};
 
-/// Told how many evaluations are done, and of how many; `ControlFlow::Break(())` stops the work, which then is an
+/// Told how many evaluations (layers, heads: the function says which) are done, and of how many; `ControlFlow::Break(())` stops the work, which then is an
 /// [`Error::Cancelled`].
 ///
 /// ```

@@ -144,7 +144,7 @@ fn long_work_tells_how_far_it_is_and_stops() {
     let mut stop = |done, _| if done > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let error = leave_one_out(&linear, Perturbation::Hidden, &mut stop).unwrap_err();
     assert!(matches!(error, Error::Cancelled { done: 32, total: 101, .. }), "{error}");
-    assert_eq!(error.to_string(), "leave-one-out cancelled after 32 of 101 evaluations");
+    assert_eq!(error.to_string(), "leave-one-out cancelled at 32 of 101");
     assert!(matches!(integrated_gradients(&linear, 50, &mut stop), Err(Error::Cancelled { .. })));
 }
 

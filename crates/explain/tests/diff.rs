@@ -5,7 +5,7 @@ mod common;
 use std::ops::ControlFlow;
 
 use common::{close, site};
-use regard_explain::{Error, Head, Trace, diff, difference_map, silent};
+use regard_explain::{Error, Evidence, Head, Rule, Site, States, Trace, diff, difference_map, silent};
 
 fn trace(tokens: &[&str], heads: &[[f32; 4]]) -> Trace {
     let mut trace = Trace::new("", "");
@@ -50,4 +50,33 @@ fn traces_of_something_else_are_refused() {
     assert!(matches!(difference_map(&first, &first, [0, 1], Head::Mean), Err(Error::NoSuchSite { site: 1, .. })));
     let mut stop = |_, _| ControlFlow::Break(());
     assert!(matches!(diff(&first, &first, &mut stop), Err(Error::Cancelled { .. })));
+}
+
+#[test]
+fn long_traces_are_compared_in_blocks() {
+    // A window of nearest keys against one that sees all that came before, from queries and keys: maps of 9000 × 9000 are not made.
+    let long = |rules: Vec<Rule>, lse: fn(usize) -> f32| {
+        let mut trace = Trace::new("", "");
+        let axis = trace.add_axis("text", vec!["a".to_owned(); 9000]);
+        let states = States {
+            q: vec![0.0; 9000].into(),
+            k: vec![0.0; 9000].into(),
+            lse: (0..9000).map(lse).collect::<Vec<f32>>().into(),
+            key_heads: 1,
+            width: 1,
+            scale: 1.0,
+            rules,
+            biases: vec![],
+        };
+        let evidence = Evidence::States(states);
+        trace.add_site(Site { name: "self".into(), layer: 0, queries: axis, keys: axis, heads: 1, evidence }).unwrap();
+        trace
+    };
+    let all = long(vec![Rule::CAUSAL], |query| (query as f32 + 1.0).ln());
+    let own = long(vec![Rule::Window { past: Some(0), future: Some(0) }], |_| 0.0);
+    assert!(matches!(all.map(0, Head::One(0)), Err(Error::TooLarge { .. })));
+    let found = diff(&all, &own, &mut silent).unwrap();
+    // Everything but what the query's own place had.
+    let expected: Vec<f32> = (0..9000).map(|query| 1.0 - 1.0 / (query as f32 + 1.0)).collect();
+    close("moved", &found.heads[0].queries, &expected, 1e-4);
 }

@@ -38,10 +38,12 @@ fn all_that_was_measured_is_drawn() {
         "agreement with leave-one-out",
         "not measured",
         "missing places are replaced by zeros",
+        "deletion: places go, the highest first",
     ] {
         assert!(picture.contains(part), "{part} in {picture}");
     }
     assert!(!picture.contains("importan"));
+    assert_eq!(picture.matches("<polyline").count(), 4);
 
     let plain = terminal::explained(&explained, Colour::Ascii, 80).unwrap();
     assert!(

@@ -11,6 +11,40 @@
 //!
 //! The first four score the places of a [`Subject`](crate::Subject); value zeroing maps how tokens mix in one layer, and head ablation
 //! scores heads.
+//!
+//! ```
+//! use regard_explain::attribution::leave_one_out;
+//! use regard_explain::trust::{Protocol, measure};
+//! use regard_explain::{BoxError, Perturbation, Subject, silent};
+//!
+//! /// A model that counts kind words.
+//! struct Kindness<'a>(&'a [&'a str]);
+//!
+//! impl Subject for Kindness<'_> {
+//!     fn places(&self) -> usize {
+//!         self.0.len()
+//!     }
+//!
+//!     fn baseline(&self) -> &str {
+//!         "nothing"
+//!     }
+//!
+//!     fn hidden(&self, kept: &[Vec<bool>]) -> Result<Vec<f32>, BoxError> {
+//!         let kind = |word: &str| if ["please", "thanks"].contains(&word) { 1.0 } else { 0.0 };
+//!         let number = |kept: &Vec<bool>| self.0.iter().zip(kept).filter(|(_, kept)| **kept).map(|(word, _)| kind(word)).sum();
+//!         Ok(kept.iter().map(number).collect())
+//!     }
+//! }
+//!
+//! let subject = Kindness(&["close", "the", "door", "please"]);
+//! let found = leave_one_out(&subject, Perturbation::Hidden, &mut silent)?;
+//! assert_eq!(found.scores, [0.0, 0.0, 0.0, 1.0]);
+//!
+//! let trust = measure(&subject, &found, None, &Protocol::default(), &mut silent)?;
+//! assert_eq!(trust.comprehensiveness.unwrap().value, 1.0);
+//! assert!(trust.randomisation.is_none()); // not measured
+//! # Ok::<(), regard_explain::Error>(())
+//! ```
 
 mod gradient_input;
 mod head_ablation;

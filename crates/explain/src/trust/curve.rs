@@ -7,7 +7,7 @@ use super::erasure::{Number, first};
 
 impl Curve {
     /// Whether it has two points or more, each with all its numbers.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         let points = self.shares.len();
         points >= 2 && [self.values.len(), self.random.len()] == [points; 2]
     }

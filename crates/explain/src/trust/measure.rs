@@ -16,7 +16,8 @@ use crate::{Explanation, Progress, Result, Subject};
 /// that are the same.
 ///
 /// # Errors
-/// [`Error::Field`](crate::Error::Field) for no places, no steps, no orders, or places that cannot be removed;
+/// [`Error::Field`](crate::Error::Field) for no places or too many, no steps, no orders or over 1000, or places that cannot
+/// be removed;
 /// [`Error::Shape`](crate::Error::Shape) unless there is a score for each place; [`Error::Value`](crate::Error::Value) for what is
 /// not finite, [`Error::Given`](crate::Error::Given) for what the subject says, [`Error::Cancelled`](crate::Error::Cancelled).
 pub fn measure(
@@ -35,8 +36,8 @@ pub fn measure(
     if protocol.steps == 0 {
         return field("steps", 0, "at least 1");
     }
-    if protocol.orders == 0 {
-        return field("orders", 0, "at least 1");
+    if !(1..=1000).contains(&protocol.orders) {
+        return field("orders", protocol.orders, "1 to 1000");
     }
     let mut random = Random::new(protocol.seed);
     let mut orders = vec![highest_first(scores)];

@@ -95,7 +95,7 @@ impl Differentiable for Linear {
 
 /// A site, its axes by index and its weights.
 pub fn site(name: &str, layer: usize, queries: usize, keys: usize, heads: usize, weights: &[f32]) -> Site {
-    Site { name: name.to_owned(), layer, queries, keys, heads, evidence: Evidence::Weights(weights.to_vec()) }
+    Site { name: name.to_owned(), layer, queries, keys, heads, evidence: Evidence::Weights(weights.to_vec().into()) }
 }
 
 /// A stack of self-attention over these tokens, one head a layer, `weights[layer]` `[query, key]`.

@@ -1,5 +1,7 @@
 //! Text coloured by scores: a chip a token, a colour bar, and the trust strip under it.
 
+mod curves;
+
 use std::fmt::Write;
 
 use super::{BAR, GAP, INK, MARGIN, PALE_INK, SMALL_SIZE, TITLE_SIZE, escaped, fitted, opening, width};
@@ -18,7 +20,7 @@ const COLUMNS: [f32; 5] = [0.0, 190.0, 370.0, 560.0, 630.0];
 const BAR_STEPS: usize = 32;
 
 /// Draws an explanation: each token on the colour of its score, blue below 0 and orange above, a colour bar, what the scores add up to,
-/// and the trust strip, or that it was not measured. Each token has its score as a tooltip. All text is escaped.
+/// and the trust strip with its curves, or that it was not measured. Each token has its score as a tooltip. All text is escaped.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) unless there is a token for each score, [`Error::Value`](crate::Error::Value) for a score that
@@ -132,7 +134,7 @@ fn strip(svg: &mut String, explained: &Explained, mut y: f32) -> f32 {
         row(svg, line.cells().map(|cell| (cell, ink)), y);
     }
     text(svg, MARGIN, y + LINE, PALE_INK, &fitted(&trust.conditions(), WIDTH - 2.0 * MARGIN, SMALL_SIZE));
-    y + 2.0 * LINE
+    curves::draw(svg, trust, y + 2.0 * LINE)
 }
 
 fn row(svg: &mut String, cells: [(String, &str); 5], y: f32) {
