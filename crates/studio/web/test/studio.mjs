@@ -149,7 +149,8 @@ const checks = {
       assert.equal(await page.locator('.plane').getAttribute('data-painter'), query ? 'canvas' : 'WebGL2');
       const picture = (await page.locator('.plane canvas').screenshot()).toString('base64');
       colours.push(await page.evaluate(async picture => {
-        const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${picture}`).catch(() => null))?.blob() ?? new Blob([Uint8Array.from(atob(picture), c => c.charCodeAt(0))], { type: 'image/png' }));
+        const bytes = Uint8Array.from(atob(picture), letter => letter.charCodeAt(0));
+        const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
         const canvas = document.createElement('canvas');
         [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
         const context = canvas.getContext('2d');
@@ -246,7 +247,7 @@ const checks = {
     const page = await open(`#trace=${A}&site=1&head=0&view=lines`);
     await page.waitForSelector('.lines line');
     await page.locator('.tokens.left button').nth(2).hover();
-    assert.match(await page.locator('.head-view .note').first().innerText(), /query 2: the greatest attention weight here is [\d.]+, key 2/);
+    assert.match(await page.locator('.head-view > .note').innerText(), /query 2: the greatest attention weight here is [\d.]+, key 2/);
     assert.equal(await page.locator('.lines line.on').first().isVisible(), true);
     return page;
   },
