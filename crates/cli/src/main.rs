@@ -1,12 +1,17 @@
 //! The `regard` program: attention you can see through, from a terminal.
 
+mod asking;
+mod attribute;
 mod book;
+mod cam;
 mod catalogue;
 mod charlm;
 mod compare;
+mod diff;
 mod drawing;
 mod embed;
 mod evaluate;
+mod faithfulness;
 mod fill;
 mod generate;
 mod graph;
@@ -19,7 +24,10 @@ mod picture;
 mod place;
 mod progress;
 mod pronounce;
+mod rollout;
 mod shipped;
+mod strip;
+mod studio;
 mod summarize;
 mod task;
 mod train;
@@ -70,8 +78,20 @@ enum Command {
     /// Measure a model.
     #[command(subcommand)]
     Evaluate(EvaluateTask),
-    /// Draw a trace: what a model of ours, or one in Python, looked at.
+    /// Look into traces, of models of ours or in Python: in a local page, or as a picture.
     View(view::View),
+    /// Type text into a model, and look at what it looked at, in a local page.
+    Studio(studio::Studio),
+    /// Score the tokens that a model's answer comes from, and measure how far to trust the scores.
+    Attribute(attribute::Attribute),
+    /// Follow attention through all layers down to the tokens.
+    Rollout(rollout::Rollout),
+    /// Show where in an image a network found what speaks for a class.
+    Cam(cam::Cam),
+    /// Compare methods of explaining on many texts: which tell best what answers come from.
+    Faithfulness(faithfulness::Faithfulness),
+    /// Show where the attention of two traces differs.
+    Diff(diff::Diff),
     /// Compare mechanisms with exact attention on this machine: time, memory and error by length.
     Compare(compare::Compare),
     /// List the mechanisms that exist.
@@ -154,6 +174,12 @@ fn main() -> ExitCode {
         Command::Classify(command) => command.run(),
         Command::Summarize(command) => command.run(),
         Command::View(command) => command.run(),
+        Command::Studio(command) => command.run(),
+        Command::Attribute(command) => command.run(),
+        Command::Rollout(command) => command.run(),
+        Command::Cam(command) => command.run(),
+        Command::Faithfulness(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::List(command) => command.run(),
         Command::Show(command) => command.run(),

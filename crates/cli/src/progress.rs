@@ -1,19 +1,71 @@
 //! A progress bar around a training, and what is said at its end.
 
+use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use regard_recipes::train::{Event, Outcome};
 
-use crate::Result;
+use crate::{Result, output};
 
 /// A bar of so many texts, on a terminal.
 pub fn texts(count: usize) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} texts, {eta} left").expect("a template that is right");
     ProgressBar::new(count as u64).with_style(style)
+}
+
+/// A bar around work of known length, which a flag may end before its time.
+pub struct Work {
+    bar: ProgressBar,
+    stop: Arc<AtomicBool>,
+}
+
+impl Work {
+    /// Nothing is shown before the first news.
+    pub fn new(stop: Arc<AtomicBool>) -> Result<Self> {
+        let style = ProgressStyle::with_template("{bar:30} {prefix}{msg}, {pos}/{len}, {eta} left")?;
+        Ok(Work { bar: ProgressBar::new(0).with_style(style), stop })
+    }
+
+    /// What is worked on, so that it can be told apart from what comes next.
+    pub fn begins(&self, what: impl Into<Cow<'static, str>>) {
+        self.bar.set_message(what);
+        self.bar.reset_eta();
+    }
+
+    /// How much of the work is done, and whether to go on.
+    pub fn told(&self, done: usize, total: usize) -> ControlFlow<()> {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.goes_on()
+    }
+
+    /// How many of so many texts are done, before what is said of the next.
+    pub fn texts(&self, done: usize, of: usize) {
+        self.bar.set_prefix(format!("text {} of {of}, ", done + 1));
+    }
+
+    /// Says that something went wrong and the work goes on.
+    pub fn complain(&self, problem: impl Display) {
+        self.bar.suspend(|| output::complain(problem));
+    }
+
+    /// Whether nobody wants it to end.
+    pub fn goes_on(&self) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Leaves the terminal as it was.
+    pub fn ends(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 pub struct Progress {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use regard_recipes::interpreter::Interpreter;
+use regard_recipes::trained::Trained;
 
 use crate::{Result, hub};
 
@@ -27,5 +28,13 @@ pub fn interpreter(folder: Option<&Path>) -> Result<Interpreter> {
             let origin = Path::new("the built-in model translate-en-fr");
             Interpreter::from_parts("translate-en-fr", CONFIG, TOKENIZER, WEIGHTS, origin)?
         }
+    })
+}
+
+/// The model of any kind in `path`, or the one that comes with the program.
+pub fn trained(path: Option<&Path>) -> Result<Trained> {
+    Ok(match path {
+        Some(path) => Trained::load(&hub::model(path)?)?,
+        None => Trained::Interpreter(interpreter(None)?.into()),
     })
 }

@@ -1,7 +1,9 @@
 use std::io;
 use std::path::PathBuf;
 
-/// What can go wrong with a trace, its file or its picture.
+use crate::BoxError;
+
+/// What can go wrong with a trace, its file, its picture or an explanation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -111,6 +113,25 @@ pub enum Error {
         /// What the kernel said.
         reason: String,
     },
+    /// A function that was given from outside failed.
+    #[error("{function} failed")]
+    Given {
+        /// Which one.
+        function: &'static str,
+        /// What it said.
+        #[source]
+        source: BoxError,
+    },
+    /// Whoever was told of the progress said stop.
+    #[error("{work} cancelled after {done} of {total} evaluations")]
+    Cancelled {
+        /// What was being done.
+        work: &'static str,
+        /// Evaluations that were made.
+        done: usize,
+        /// Evaluations that it takes.
+        total: usize,
+    },
     /// An SVG could not be turned into pixels.
     #[error("cannot rasterise: {reason}")]
     Raster {
@@ -123,6 +144,27 @@ fn expected(shape: &[usize]) -> String {
     match shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side)) {
         Some(numbers) => numbers.to_string(),
         None => "an impossible number".to_owned(),
+    }
+}
+
+/// Refuses a field.
+pub(crate) fn field<T>(name: &str, given: impl ToString, expected: &'static str) -> Result<T> {
+    Err(Error::Field { name: name.to_owned(), given: given.to_string(), expected })
+}
+
+/// Numbers that fill a shape and are finite.
+pub(crate) fn checked<A: AsRef<[f32]>>(name: &str, array: A, shape: &[usize]) -> Result<A> {
+    let numbers = array.as_ref();
+    let size = shape.iter().try_fold(1usize, |product, &side| product.checked_mul(side));
+    if size != Some(numbers.len()) {
+        return Err(Error::Shape { name: name.to_owned(), given: numbers.len(), shape: shape.to_vec() });
+    }
+    match numbers.iter().position(|number| !number.is_finite()) {
+        Some(index) => {
+            let (name, value) = (name.to_owned(), numbers[index]);
+            Err(Error::Value { name, index, value, expected: "a finite number" })
+        }
+        None => Ok(array),
     }
 }
 

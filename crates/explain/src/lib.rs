@@ -47,19 +47,39 @@
 //! ```
 
 mod atomic;
+pub mod attribution;
+pub mod cam;
+mod diff;
 mod error;
+mod explanation;
 mod file;
+mod flow;
 mod heads;
 mod json;
 mod numbers;
+mod perturbation;
+mod progress;
+mod random;
 mod region;
+pub mod relevance;
 pub mod render;
+mod rollout;
+mod stack;
+mod subject;
 mod trace;
+pub mod trust;
 mod weights;
 
 pub use atomic::write_atomically;
+pub use diff::{Difference, HeadChange, diff, difference_map};
 pub use error::{Error, Result};
+pub use explanation::{Completeness, Explanation};
+pub use flow::{Flow, flow};
 pub use heads::{HeadProfile, Rank};
 pub use numbers::Numbers;
+pub use perturbation::Perturbation;
+pub use progress::{Progress, silent};
 pub use region::Region;
+pub use rollout::{Rollout, rollout};
+pub use subject::{BoxError, Differentiable, Subject};
 pub use trace::{Axis, Evidence, Head, Map, Rule, ScoreBias, Site, States, Trace};

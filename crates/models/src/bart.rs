@@ -24,6 +24,7 @@ use crate::padded::embed;
 use crate::pretrained::names::{Names, Source, load};
 use crate::pretrained::{Checkpoint, Fields, any_of, check_layers};
 use crate::translator::{Classifier, Specials, check_dropout, check_length};
+use crate::weights::shuffled;
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -262,6 +263,10 @@ impl EncoderDecoder for Bart {
         let weight = self.head.as_ref().unwrap_or(&self.embedding).val();
         let bias = self.bias.as_ref().map(|bias| bias.val().reshape([self.config.vocabulary]));
         Classifier { weight, bias, cap: None, blocks: None }
+    }
+
+    fn shuffled(&self, seed: u64) -> Box<dyn EncoderDecoder> {
+        Box::new(shuffled(self.clone(), seed))
     }
 }
 

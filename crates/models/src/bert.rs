@@ -24,6 +24,7 @@ use crate::pretrained::encoders::Layout;
 use crate::pretrained::names::{Names, Source};
 use crate::pretrained::{Checkpoint, Fields};
 use crate::translator::{Sight, Site, check_length};
+use crate::weights::shuffled;
 
 pub use config::{BertConfig, Pattern};
 pub use heads::{LabelHead, LabelHeadConfig, TokenHead, TokenHeadConfig};
@@ -162,10 +163,10 @@ fn counted(text: &Padded, pad: u32) -> Vec<u32> {
 
 impl SelfAttention {
     /// What was found, and, with `look`, what it takes to see the weights.
-    fn forward(&self, x: Tensor<3>, how: &Looking, look: bool) -> Result<(Tensor<3>, Option<Look>)> {
+    fn forward(&self, x: Tensor<3>, how: &Looking, mode: Mode, look: bool) -> Result<(Tensor<3>, Option<Look>)> {
         match self {
             SelfAttention::Masked(heads) => {
-                let out = heads.forward(x.clone(), x, &how.attention, Mode::Evaluate)?;
+                let out = heads.forward(x.clone(), x, &how.attention, mode)?;
                 Ok((out.output, look.then_some(out.look)))
             }
             SelfAttention::Window(heads) => {
@@ -205,6 +206,7 @@ impl Encoder for Bert {
         &self,
         text: &Padded,
         segments: Option<&[u32]>,
+        mode: Mode,
         mut sights: Option<&mut Vec<Sight>>,
     ) -> Result<Tensor<3>> {
         self.check(text, segments)?;
@@ -215,10 +217,10 @@ impl Encoder for Bert {
             Pattern::Blocks(blocks) => (blocks.of(text.width(), real)?, &[][..]),
         };
         let how = Looking { attention, global, lengths: text.lengths() };
-        let mut x = self.embed(text, segments);
+        let mut x = mode.enter(self.embed(text, segments))?;
         for layer in 0..self.config.layers {
             let block = &self.layers[layer * self.layers.len() / self.config.layers];
-            let (seen, look) = block.attention.forward(x.clone(), &how, sights.is_some())?;
+            let (seen, look) = block.attention.forward(x.clone(), &how, mode, sights.is_some())?;
             if let (Some(sights), Some(look)) = (sights.as_deref_mut(), look) {
                 sights.push(Sight { site: Site::EncoderSelf, layer, looks: vec![look] });
             }
@@ -239,6 +241,10 @@ impl Encoder for Bert {
 
     fn labels(&self) -> &[String] {
         self.config.labels.as_ref().map_or(&[], |head| &head.names)
+    }
+
+    fn shuffled(&self, seed: u64) -> Box<dyn Encoder> {
+        Box::new(shuffled(self.clone(), seed))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use burn::tensor::Tensor;
+use regard::Mode;
 use regard::catalogue::Card;
 
 use crate::error::Result;
@@ -29,7 +30,13 @@ pub trait Encoder: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the text is longer than the context, or the segments do not fit it.
-    fn states(&self, text: &Padded, segments: Option<&[u32]>, sights: Option<&mut Vec<Sight>>) -> Result<Tensor<3>>;
+    fn states(
+        &self,
+        text: &Padded,
+        segments: Option<&[u32]>,
+        mode: Mode,
+        sights: Option<&mut Vec<Sight>>,
+    ) -> Result<Tensor<3>>;
 
     /// Scores of every token for hidden places, from states one below the other, `[position, vocabulary]`; `None`, where the model
     /// has no such head.
@@ -40,4 +47,7 @@ pub trait Encoder: Debug + Send + Sync {
 
     /// What the labels are called.
     fn labels(&self) -> &[String];
+
+    /// The same network with nothing learned; see [`weights::shuffled`](crate::weights::shuffled).
+    fn shuffled(&self, seed: u64) -> Box<dyn Encoder>;
 }

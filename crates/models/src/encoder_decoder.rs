@@ -73,6 +73,9 @@ pub trait EncoderDecoder: Debug + Send + Sync {
     /// What reads the next token from a state.
     fn classifier(&self) -> Classifier;
 
+    /// The same network with nothing learned; see [`weights::shuffled`](crate::weights::shuffled).
+    fn shuffled(&self, seed: u64) -> Box<dyn EncoderDecoder>;
+
     /// The states of the source, `[row, position, width]`. Shorter rows are padded at their ends, where states mean nothing. With
     /// `sights`, also what was looked at.
     ///
@@ -81,7 +84,8 @@ pub trait EncoderDecoder: Debug + Send + Sync {
     fn encode(&self, source: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<3>> {
         check_length("source", source.width(), self.longest())?;
         let attention = self.attention(Site::EncoderSelf)?.mask(Padding::new(source.lengths().to_vec()));
-        let mut x = self.embed(Half::Encoder, source.ids(), [source.rows(), source.width()], 0, mode)?;
+        let entry = self.embed(Half::Encoder, source.ids(), [source.rows(), source.width()], 0, mode)?;
+        let mut x = mode.enter(entry)?;
         for layer in 0..self.layers(Half::Encoder) {
             x = self.layer(Half::Encoder, layer, x, mode, &mut |site, heads, x| {
                 let out = heads.forward(x.clone(), x, &attention, mode)?;
@@ -143,7 +147,8 @@ impl<M: EncoderDecoder + ?Sized> Translator for M {
         let memory = self.encode(source, mode, sights.as_deref_mut())?;
         let causal = self.attention(Site::DecoderSelf)?.mask(Causal::default());
         let cross = self.attention(Site::Cross)?.mask(Padding::new(source.lengths().to_vec()));
-        let mut y = self.embed(Half::Decoder, target.ids(), [target.rows(), target.width()], 0, mode)?;
+        let entry = self.embed(Half::Decoder, target.ids(), [target.rows(), target.width()], 0, mode)?;
+        let mut y = mode.enter(entry)?;
         for layer in 0..self.layers(Half::Decoder) {
             y = self.layer(Half::Decoder, layer, y, mode, &mut |site, heads, y| {
                 let out = match site {

@@ -24,6 +24,7 @@ use crate::padded::embed;
 use crate::pretrained::names::{Names, Source, load};
 use crate::pretrained::{Checkpoint, Fields, check_layers};
 use crate::translator::{Classifier, check_dropout};
+use crate::weights::shuffled;
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -206,6 +207,10 @@ impl LanguageModel for Gpt {
 
     fn finish(&self, x: Tensor<3>) -> Tensor<3> {
         self.norm.forward(x)
+    }
+
+    fn shuffled(&self, seed: u64) -> Result<Box<dyn LanguageModel>> {
+        Ok(Box::new(shuffled(self.clone(), seed)))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::pretrained::names::{Source, load};
 use crate::pretrained::{Checkpoint, Fields, check_layers};
 use crate::rope::Rope;
 use crate::translator::Classifier;
+use crate::weights::shuffled;
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -201,6 +202,10 @@ impl LanguageModel for GptNeox {
     fn positions(&self, state: &DecoderState, more: usize) -> usize {
         let end = state.position().saturating_add(more);
         state.reach().map_or(end, |reach| reach.min(end))
+    }
+
+    fn shuffled(&self, seed: u64) -> Result<Box<dyn LanguageModel>> {
+        Ok(Box::new(shuffled(self.clone(), seed)))
     }
 }
 

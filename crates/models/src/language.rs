@@ -59,7 +59,7 @@ pub trait LanguageModel: Debug + Send + Sync {
     /// When the text is longer than the context.
     fn states(&self, text: &Padded, mode: Mode, mut sights: Option<&mut Vec<Sight>>) -> Result<Tensor<2>> {
         check_length("text", text.width(), self.context())?;
-        let mut x = self.embed(text.ids(), [text.rows(), text.width()], 0, mode)?;
+        let mut x = mode.enter(self.embed(text.ids(), [text.rows(), text.width()], 0, mode)?)?;
         for layer in 0..self.layers() {
             let attention = self.attention(layer);
             let mut look: Option<Look> = None;
@@ -100,6 +100,12 @@ pub trait LanguageModel: Debug + Send + Sync {
         let given = self.card().name.to_owned();
         Err(Error::Config { argument: "quantized", given, expected: "LLaMA or a descendant".into() })
     }
+
+    /// The same network with nothing learned; see [`weights::shuffled`](crate::weights::shuffled).
+    ///
+    /// # Errors
+    /// When its weights are in blocks.
+    fn shuffled(&self, seed: u64) -> Result<Box<dyn LanguageModel>>;
 
     /// How many positions of the context there must be for so many more tokens.
     fn positions(&self, state: &DecoderState, more: usize) -> usize {

@@ -29,6 +29,7 @@ use crate::pretrained::names::{Names, Source, load};
 use crate::pretrained::{Checkpoint, Fields, check_layers};
 use crate::rope::Rope;
 use crate::translator::Classifier;
+use crate::weights::shuffled;
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -327,6 +328,14 @@ impl LanguageModel for Llama {
 
     fn quantized(self: Box<Self>) -> Result<Box<dyn LanguageModel>> {
         Ok(Box::new(Llama::quantized(*self)?))
+    }
+
+    fn shuffled(&self, seed: u64) -> Result<Box<dyn LanguageModel>> {
+        if self.blocks.is_some() {
+            let expected = "one whose weights are not in blocks".into();
+            return Err(Error::Input { argument: "model", given: self.card.name.to_owned(), expected });
+        }
+        Ok(Box::new(shuffled(self.clone(), seed)))
     }
 
     /// Only distances count, and a cache may bound them.

@@ -179,7 +179,7 @@ impl Seq2Seq {
         check_length("source", source.width(), self.config.longest)?;
         let device = self.device();
         let embedded = embedding(self.source_embedding.val(), source.tensor(&device));
-        let (memory, first) = self.encoder.read(mode.dropout(embedded, self.config.dropout), source);
+        let (memory, first) = self.encoder.read(mode.dropout(mode.enter(embedded)?, self.config.dropout), source);
         let projected = match (&self.additive, &self.general) {
             (Some(attention), _) => attention.project(memory.clone()),
             (_, Some(attention)) => attention.project(memory.clone()),
@@ -263,7 +263,7 @@ impl Translator for Seq2Seq {
         check_length("target", target.width(), self.config.longest)?;
         let mut state = self.read(source, mode)?;
         let embedded = embedding(self.target_embedding.val(), target.tensor(&self.device()));
-        let embedded = mode.dropout(embedded, self.config.dropout);
+        let embedded = mode.dropout(mode.enter(embedded)?, self.config.dropout);
         let (mut readouts, mut looks) = (Vec::new(), Vec::new());
         for position in 0..target.width() {
             let token = embedded.clone().narrow(1, position, 1).squeeze_dim(1);

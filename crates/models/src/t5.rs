@@ -24,6 +24,7 @@ use crate::padded::embed;
 use crate::pretrained::names::{Names, Source, load};
 use crate::pretrained::{Checkpoint, Fields, any_of, check_layers};
 use crate::translator::{Classifier, Site, Specials};
+use crate::weights::shuffled;
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -307,6 +308,10 @@ impl EncoderDecoder for T5 {
     fn classifier(&self) -> Classifier {
         let weight = self.head.as_ref().unwrap_or(&self.embedding);
         Classifier { weight: weight.val(), bias: None, cap: None, blocks: None }
+    }
+
+    fn shuffled(&self, seed: u64) -> Box<dyn EncoderDecoder> {
+        Box::new(shuffled(self.clone(), seed))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::layers::{DecoderLayer, EncoderLayer, Norm, Residual};
 use crate::padded::embed;
 use crate::translator::{Classifier, Specials, check_dropout};
+use crate::weights::shuffled;
 
 /// See the module's page.
 pub const CARD: Card = Card {
@@ -181,5 +182,9 @@ impl EncoderDecoder for Transformer {
 
     fn classifier(&self) -> Classifier {
         Classifier { weight: self.embedding.val(), bias: None, cap: None, blocks: None }
+    }
+
+    fn shuffled(&self, seed: u64) -> Box<dyn EncoderDecoder> {
+        Box::new(shuffled(self.clone(), seed))
     }
 }

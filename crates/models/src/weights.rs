@@ -8,6 +8,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use half::{bf16, f16};
+use regard::mix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
@@ -105,6 +106,40 @@ pub fn assign<M: Module>(
         (Some(problem), _) => Err(problem),
         (None, Some(unused)) => Err(format!("tensor {unused} belongs to no parameter of this model")),
         (None, None) => Ok(module),
+    }
+}
+
+/// `module` with the numbers of each parameter in another order: what it learned is gone, and the spread of its weights is not. A
+/// randomisation check compares with it (Adebayo et al. 2018, arXiv:1810.03292).
+pub fn shuffled<M: Module>(module: M, seed: u64) -> M {
+    module.map(&mut Shuffler { seed, drawn: 0 })
+}
+
+struct Shuffler {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Shuffler {
+    /// A number below `end`; the next one each time.
+    fn below(&mut self, end: usize) -> usize {
+        self.drawn += 1;
+        (mix(self.seed ^ mix(self.drawn)) % end as u64) as usize
+    }
+}
+
+impl ModuleMapper for Shuffler {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|old| {
+            let (shape, device, grad) = (old.dims(), old.device(), old.is_require_grad());
+            let numbers = old.into_data().convert::<f32>().try_into_vec::<f32>();
+            let mut numbers = numbers.expect("they were made f32");
+            // Fisher and Yates's, from the end.
+            for end in (2..=numbers.len()).rev() {
+                numbers.swap(end - 1, self.below(end));
+            }
+            Tensor::from_data(TensorData::new(numbers, shape), &device).set_require_grad(grad)
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{Oracle, close, copy, folder, numbers, rewritten, set};
+use regard::Mode;
 use regard_models::pretrained::{self, Pretrained};
 use regard_models::{Encoder, Padded, Sight};
 
@@ -47,7 +48,7 @@ impl Texts {
     fn states_are(&self, model: &dyn Encoder, what: &str, longest: usize) {
         let (segments, text) = (self.segments.chunks(self.ids[0].len()), self.padded(1, longest));
         let segments: Vec<u32> = segments.flat_map(|row| &row[..longest.min(row.len())]).copied().collect();
-        let states = model.states(&text, Some(&segments), None).unwrap();
+        let states = model.states(&text, Some(&segments), Mode::Evaluate, None).unwrap();
         let expected = &self.file.tensors_as_stored()[what].1;
         close(what, &self.real(&numbers(&states), 1, 16), &self.real(expected, 1, 16), 1e-4);
     }
@@ -57,7 +58,7 @@ fn agrees(name: &str) {
     let (model, texts) = (open(&folder(name)), Texts::of(name));
     let expected = texts.file.tensors_as_stored();
     let (text, mut sights) = (texts.padded(0, usize::MAX), Vec::new());
-    let states = model.states(&text, Some(&texts.segments), Some(&mut sights)).unwrap();
+    let states = model.states(&text, Some(&texts.segments), Mode::Evaluate, Some(&mut sights)).unwrap();
     close("states", &texts.real(&numbers(&states), 1, 16), &texts.real(&expected["states"].1, 1, 16), 1e-4);
     let [rows, width, features] = states.dims();
     assert_eq!((rows, width, features), (2, texts.ids[0].len(), model.width()));
@@ -141,7 +142,7 @@ fn a_body_alone_has_no_heads_and_no_prefix() {
     rewritten(at, |name, shape, data| Some((name.strip_prefix("bert.").unwrap().to_owned(), shape, data)));
     let (model, texts) = (open(at), Texts::of("bert"));
     texts.states_are(&*model, "states", usize::MAX);
-    let states = model.states(&texts.padded(0, usize::MAX), None, None).unwrap();
+    let states = model.states(&texts.padded(0, usize::MAX), None, Mode::Evaluate, None).unwrap();
     assert!(model.classify(states.clone()).is_none() && model.fill(states.reshape([18, 16])).is_none());
     assert!(model.labels().is_empty());
 
@@ -177,7 +178,8 @@ fn descendants_of_roberta_are_roberta() {
 fn a_text_without_segments_is_all_of_the_first() {
     let (model, texts) = (open(&folder("bert")), Texts::of("bert"));
     let text = texts.padded(0, usize::MAX);
-    let [without, with] = [None, Some(&[0; 18][..])].map(|segments| model.states(&text, segments, None).unwrap());
+    let [without, with] =
+        [None, Some(&[0; 18][..])].map(|segments| model.states(&text, segments, Mode::Evaluate, None).unwrap());
     close("states", &numbers(&without), &numbers(&with), 1e-6);
 }
 
@@ -185,7 +187,7 @@ fn a_text_without_segments_is_all_of_the_first() {
 fn inputs_that_do_not_fit_are_refused() {
     let says = |name: &str, texts: &[Vec<u32>], segments: Option<&[u32]>, said: &str| {
         let text = Padded::new(texts, 0, 100).unwrap();
-        let error = open(&folder(name)).states(&text, segments, None).unwrap_err().to_string();
+        let error = open(&folder(name)).states(&text, segments, Mode::Evaluate, None).unwrap_err().to_string();
         assert!(error.contains(said), "{said:?} in {error:?}");
     };
     let text = |length: usize| vec![vec![5; length]];

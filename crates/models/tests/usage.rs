@@ -210,6 +210,7 @@ fn marian() -> Outcome {
 
 /// BERT
 fn bert() -> Outcome {
+    use regard::Mode;
     use regard_models::{BertConfig, Encoder, Padded};
 
     let model =
@@ -217,50 +218,54 @@ fn bert() -> Outcome {
     // Two texts in one batch; the shorter is filled up with token 0, which nobody sees.
     let texts = Padded::new(&[vec![5, 6, 7, 8], vec![9, 10]], 0, 100)?;
     let mut sights = Vec::new();
-    let states = model.states(&texts, None, Some(&mut sights))?;
+    let states = model.states(&texts, None, Mode::Evaluate, Some(&mut sights))?;
     assert_eq!((states.dims(), sights[1].weights()?.dims()), ([2, 4, 32], [2, 4, 4, 4]));
     Ok(())
 }
 
 /// RoBERTa
 fn roberta() -> Outcome {
+    use regard::Mode;
     use regard_models::{BertConfig, Encoder, Padded};
 
     // Token 1 fills up, and positions are counted from 2; texts are not told apart.
     let config = BertConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(2);
     let model = config.with_pad(Some(1)).with_segments(1).init(&Device::default())?;
     let texts = Padded::new(&[vec![5, 6, 7, 8], vec![9, 10]], 1, 100)?;
-    assert_eq!(model.states(&texts, None, None)?.dims(), [2, 4, 32]);
+    assert_eq!(model.states(&texts, None, Mode::Evaluate, None)?.dims(), [2, 4, 32]);
     Ok(())
 }
 
 /// DistilBERT
 fn distilbert() -> Outcome {
+    use regard::Mode;
     use regard_models::{Activation, BertConfig, Encoder, LabelHeadConfig, Padded};
 
     let labels = LabelHeadConfig { activation: Activation::Relu, names: vec!["no".into(), "yes".into()] };
     let config = BertConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(1);
     let model = config.with_segments(0).with_labels(Some(labels)).init(&Device::default())?;
-    let states = model.states(&Padded::new(&[vec![5, 6, 7, 8]], 0, 100)?, None, None)?;
+    let states = model.states(&Padded::new(&[vec![5, 6, 7, 8]], 0, 100)?, None, Mode::Evaluate, None)?;
     assert_eq!(model.classify(states).map(|scores| scores.dims()), Some([1, 2]));
     Ok(())
 }
 
 /// ALBERT
 fn albert() -> Outcome {
+    use regard::Mode;
     use regard_models::{BertConfig, Encoder, Padded};
 
     // One layer, run four times, over tokens of 8 features.
     let config = BertConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(4);
     let model = config.with_embedded(Some(8)).with_distinct(Some(1)).init(&Device::default())?;
     let mut sights = Vec::new();
-    model.states(&Padded::new(&[vec![5, 6, 7, 8]], 0, 100)?, None, Some(&mut sights))?;
+    model.states(&Padded::new(&[vec![5, 6, 7, 8]], 0, 100)?, None, Mode::Evaluate, Some(&mut sights))?;
     assert_eq!((model.layers.len(), sights.len()), (1, 4));
     Ok(())
 }
 
 /// LongformerEncoder
 fn longformer() -> Outcome {
+    use regard::Mode;
     use regard_models::{BertConfig, Encoder, Padded, Pattern};
 
     // 4 positions to each side in the first layer and 8 in the second; the first position is global.
@@ -268,12 +273,13 @@ fn longformer() -> Outcome {
     let config = BertConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(2);
     let model = config.with_pattern(pattern).init(&Device::default())?;
     let text: Vec<u32> = (0..60).collect();
-    assert_eq!(model.states(&Padded::new(&[text], 0, 100)?, None, None)?.dims(), [1, 60, 32]);
+    assert_eq!(model.states(&Padded::new(&[text], 0, 100)?, None, Mode::Evaluate, None)?.dims(), [1, 60, 32]);
     Ok(())
 }
 
 /// BigBirdEncoder
 fn bigbird() -> Outcome {
+    use regard::Mode;
     use regard_models::{BertConfig, BlockSparse, Encoder, Padded, Pattern};
 
     // Of 15 blocks of 4 positions each sees 5 at most, the first of them twice.
@@ -281,6 +287,6 @@ fn bigbird() -> Outcome {
     let config = BertConfig::new(100).with_width(32).with_inner(64).with_heads(4).with_layers(2);
     let model = config.with_pattern(pattern).init(&Device::default())?;
     let text: Vec<u32> = (0..60).collect();
-    assert_eq!(model.states(&Padded::new(&[text], 0, 100)?, None, None)?.dims(), [1, 60, 32]);
+    assert_eq!(model.states(&Padded::new(&[text], 0, 100)?, None, Mode::Evaluate, None)?.dims(), [1, 60, 32]);
     Ok(())
 }

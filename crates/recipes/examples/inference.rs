@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
+use regard::Mode;
 use regard::cache::CacheConfig;
 use regard_models::pretrained::{Pretrained, open};
 use regard_models::{Encoder, LanguageModel, Padded};
@@ -66,7 +67,7 @@ fn likeliest(scores: Tensor<2>) -> u32 {
 
 fn encoder(model: &dyn Encoder, tokens: usize) -> Result {
     let text = Padded::new(&[text(tokens, model.vocabulary())], 0, model.vocabulary())?;
-    report("read", best(5, || Ok(model.states(&text, None, None)?))?);
+    report("read", best(5, || Ok(model.states(&text, None, Mode::Evaluate, None)?))?);
     Ok(())
 }
 

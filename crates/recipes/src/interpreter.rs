@@ -4,6 +4,7 @@
 //! `regard train translate` writes it, or in Hugging Face's layout (T5, BART, Marian), which also summarises.
 
 mod states;
+mod teaching;
 
 use std::path::Path;
 use std::sync::Arc;

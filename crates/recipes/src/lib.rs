@@ -33,6 +33,7 @@ pub mod optimizer;
 pub mod perplexity;
 pub mod presets;
 pub mod pronunciation;
+pub mod question;
 pub mod reader;
 mod score;
 pub mod shards;

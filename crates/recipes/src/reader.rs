@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, TensorData};
+use regard::Mode;
 use regard_explain::Trace;
 use regard_models::pretrained::{self, Pretrained};
 use regard_models::{Encoder, Padded};
@@ -36,6 +37,24 @@ pub enum Pooling {
     Mean,
     /// The first, which BERT trains to stand for the text.
     First,
+}
+
+impl Pooling {
+    /// The vectors `[row, width]` of the states of texts.
+    pub(crate) fn of(self, states: Tensor<3>, texts: &Padded) -> Tensor<2> {
+        let [rows, length, _] = states.dims();
+        match self {
+            Pooling::First => states.narrow(1, 0, 1).squeeze_dim(1),
+            Pooling::Mean => {
+                let share = texts
+                    .lengths()
+                    .iter()
+                    .flat_map(|&real| (0..length).map(move |at| if at < real { 1.0 / real as f32 } else { 0.0 }));
+                let share = TensorData::new(share.collect::<Vec<f32>>(), [rows, 1, length]);
+                Tensor::<3>::from_data(share, &states.device()).matmul(states).squeeze_dim(1)
+            }
+        }
+    }
 }
 
 /// What may stand in a hidden place.
@@ -69,6 +88,11 @@ impl Reader {
         let tokenizer = HubTokenizer::open(folder, model.vocabulary())?;
         let name = folder.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
         Ok(Reader { model, tokenizer, name })
+    }
+
+    /// What it is called: its folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The network.
@@ -111,20 +135,9 @@ impl Reader {
 
     fn vectors(&self, texts: &[&[u32]], pooling: Pooling, normalize: bool) -> Result<Vec<Vec<f32>>> {
         let padded = Padded::new(texts, 0, self.model.vocabulary())?;
-        let states = self.model.states(&padded, None, None)?;
-        let [rows, length, width] = states.dims();
-        let pooled: Tensor<2> = match pooling {
-            Pooling::First => states.narrow(1, 0, 1).squeeze_dim(1),
-            Pooling::Mean => {
-                let share = padded
-                    .lengths()
-                    .iter()
-                    .flat_map(|&real| (0..length).map(move |at| if at < real { 1.0 / real as f32 } else { 0.0 }));
-                let share = TensorData::new(share.collect::<Vec<f32>>(), [rows, 1, length]);
-                Tensor::<3>::from_data(share, &states.device()).matmul(states).squeeze_dim(1)
-            }
-        };
-        let numbers: Vec<f32> = pooled.into_data().try_into_vec().expect("states are f32");
+        let states = self.model.states(&padded, None, Mode::Evaluate, None)?;
+        let width = self.model.width();
+        let numbers: Vec<f32> = pooling.of(states, &padded).into_data().try_into_vec().expect("states are f32");
         Ok(numbers
             .chunks_exact(width)
             .map(|vector| {
@@ -139,11 +152,10 @@ impl Reader {
     /// # Errors
     /// When the model has no head for it, or the text has no hidden place or several.
     pub fn fill(&self, text: &str, count: usize) -> Result<Vec<Filling>> {
-        let (mask, id) = MASKS.iter().find_map(|mask| Some((*mask, self.tokenizer.id(mask)?))).ok_or_else(|| {
+        let (mask, id) = self.mask().ok_or_else(|| {
             Error::option("model", &self.name, format!("one whose tokenizer has a mask: {}", MASKS.join(" or ")))
         })?;
-        let text = MASKS.iter().fold(text.to_owned(), |text, written| text.replace(written, mask));
-        let ids = self.encode(&text, 0)?;
+        let ids = self.encode(&self.masked(text).0, 0)?;
         let places: Vec<usize> = (0..ids.len()).filter(|&at| ids[at] == id).collect();
         let [place] = places[..] else {
             return Err(Error::option(
@@ -152,7 +164,8 @@ impl Reader {
                 format!("one {mask}"),
             ));
         };
-        let states = self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, None)?;
+        let states =
+            self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, Mode::Evaluate, None)?;
         let scores = self.model.fill(states.narrow(1, place, 1).squeeze_dim(1));
         let scores = scores.ok_or_else(|| Error::option("model", &self.name, "one with a head for hidden tokens"))?;
         let likely: Vec<f32> = softmax(scores, 1).into_data().try_into_vec().expect("scores are f32");
@@ -181,7 +194,7 @@ impl Reader {
         };
         self.fits(&ids, 0)?;
         let padded = Padded::new(&[&ids], 0, self.model.vocabulary())?;
-        let states = self.model.states(&padded, second.map(|_| &*segments), None)?;
+        let states = self.model.states(&padded, second.map(|_| &*segments), Mode::Evaluate, None)?;
         let scores = self.model.classify(states);
         let scores = scores.ok_or_else(|| Error::option("model", &self.name, "one with a head for labels"))?;
         let likely: Vec<f32> = softmax(scores, 1).into_data().try_into_vec().expect("scores are f32");
@@ -198,12 +211,41 @@ impl Reader {
     pub fn trace(&self, text: &str) -> Result<Trace> {
         let ids = self.encode(text, 0)?;
         let mut sights = Vec::new();
-        self.model.states(&Padded::new(&[&ids], 0, self.model.vocabulary())?, None, Some(&mut sights))?;
+        self.model.states(
+            &Padded::new(&[&ids], 0, self.model.vocabulary())?,
+            None,
+            Mode::Evaluate,
+            Some(&mut sights),
+        )?;
         let tokens = ids.iter().map(|&id| self.tokenizer.shown(id)).collect();
         sight::trace(text.to_owned(), self.name.clone(), ("text".into(), tokens), sights)
     }
 
-    fn encode(&self, text: &str, at: usize) -> Result<Vec<u32>> {
+    /// The same with nothing learned; see [`regard_models::weights::shuffled`].
+    pub fn shuffled(&self, seed: u64) -> Self {
+        let (tokenizer, name) = (self.tokenizer.clone(), self.name.clone());
+        Reader { model: self.model.shuffled(seed), tokenizer, name }
+    }
+
+    pub(crate) fn tokenizer(&self) -> &HubTokenizer {
+        &self.tokenizer
+    }
+
+    fn mask(&self) -> Option<(&'static str, u32)> {
+        MASKS.iter().find_map(|mask| Some((*mask, self.tokenizer.id(mask)?)))
+    }
+
+    /// A text with its hidden places written as the model writes them, and the id of such a place, if the model has one.
+    pub(crate) fn masked(&self, text: &str) -> (String, Option<u32>) {
+        match self.mask() {
+            Some((mask, id)) => {
+                (MASKS.iter().fold(text.to_owned(), |text, written| text.replace(written, mask)), Some(id))
+            }
+            None => (text.to_owned(), None),
+        }
+    }
+
+    pub(crate) fn encode(&self, text: &str, at: usize) -> Result<Vec<u32>> {
         if text.trim().is_empty() {
             return Err(Error::option("text", format!("empty (number {})", at + 1), "a text"));
         }

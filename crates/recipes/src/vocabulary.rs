@@ -47,6 +47,24 @@ impl Vocabulary {
         }
     }
 
+    /// A token's id by its name; characters have none.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        match self {
+            Vocabulary::Characters(_) => None,
+            Vocabulary::Pieces(pieces) => (token == "<unk>" && pieces.count() > 0).then_some(0),
+            Vocabulary::Hub(tokenizer) => tokenizer.id(token),
+        }
+    }
+
+    /// Whether this token stands before or behind texts, rather than for a part of one.
+    pub fn surrounds(&self, id: u32) -> bool {
+        match self {
+            Vocabulary::Characters(_) => false,
+            Vocabulary::Pieces(pieces) => pieces.ends(id),
+            Vocabulary::Hub(tokenizer) => tokenizer.surrounds(id),
+        }
+    }
+
     /// A token as an axis shows it.
     pub fn shown(&self, id: u32) -> String {
         let text = match self {

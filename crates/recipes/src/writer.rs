@@ -88,6 +88,11 @@ impl Writer {
         self.model.context()
     }
 
+    /// What it is called: its folder's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The network.
     pub fn model(&self) -> &dyn Model {
         &*self.model
@@ -96,6 +101,34 @@ impl Writer {
     /// Its tokens.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
+    }
+
+    /// The tokens of a word as what follows a text.
+    ///
+    /// # Errors
+    /// When the vocabulary does not have it, or the text and it are not cut where they meet.
+    pub(crate) fn following(&self, text: &str, word: &str) -> Result<Vec<u32>> {
+        let (before, space) =
+            (self.vocabulary.encode(text)?, if text.ends_with(char::is_whitespace) { "" } else { " " });
+        let mut after = self.vocabulary.encode(&format!("{text}{space}{}", word.trim()))?;
+        let unknown =
+            || Error::option("target", format!("{word:?}"), "a word that the model's vocabulary has as what follows");
+        if word.trim().is_empty() || !after.starts_with(&before) {
+            return Err(unknown());
+        }
+        let after = after.split_off(before.len());
+        let mut spelling = self.vocabulary.spelling(&before);
+        let spelled: String = after.iter().map(|&id| spelling.push(id)).collect();
+        if spelled.trim() == word.trim() { Ok(after) } else { Err(unknown()) }
+    }
+
+    /// The same with nothing learned; see [`weights::shuffled`].
+    ///
+    /// # Errors
+    /// When the weights are in blocks.
+    pub fn shuffled(&self, seed: u64) -> Result<Self> {
+        let (vocabulary, name) = (self.vocabulary.clone(), self.name.clone());
+        Ok(Writer { model: self.model.shuffled(seed)?, vocabulary, name })
     }
 
     /// How many tokens of a text there are, and how many at its beginning a continuation that remembers so does not see.

@@ -42,6 +42,7 @@ pub mod position;
 mod projection;
 mod random;
 pub mod sparse;
+mod stage;
 
 pub use error::{Error, Result};
 pub use mechanism::Mechanism;
@@ -49,3 +50,4 @@ pub use noise::{Mode, Noise, mix};
 pub use norm::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 pub use projection::{Linear, LinearConfig};
 pub use regard_kernel::*;
+pub use stage::{Act, Stage};

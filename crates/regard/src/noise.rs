@@ -1,10 +1,13 @@
-//! Dropout that is a function of where it happens, so that a run can stop, resume, or be split without changing a bit.
+//! How a pass runs: it evaluates, trains or is explained. Dropout is a function of where it happens, so that a run can stop, resume, or
+//! be split without changing a bit.
 
 use std::cell::Cell;
 
 use burn::tensor::Tensor;
 
 use crate::adapter;
+use crate::error::Result;
+use crate::stage::Stage;
 
 /// A stream of seeds for one training step of one shard. Each place that drops something draws the next seed; the same
 /// `seed` and the same order of layers give the same bits, whatever the number of threads.
@@ -36,13 +39,15 @@ pub fn mix(value: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Whether a forward pass trains (and so drops) or evaluates.
+/// Whether a forward pass trains (and so drops), evaluates, or is explained.
 #[derive(Debug, Clone, Copy)]
 pub enum Mode<'a> {
     /// Nothing is dropped.
     Evaluate,
     /// Dropout draws its seeds here.
     Train(&'a Noise),
+    /// Nothing is dropped; the stage keeps what passes, and changes it where it is told to.
+    Explain(&'a Stage),
 }
 
 impl Mode<'_> {
@@ -52,6 +57,17 @@ impl Mode<'_> {
         match self {
             Mode::Train(noise) if probability > 0.0 => adapter::dropout(input, probability, noise.draw()),
             _ => input,
+        }
+    }
+
+    /// What goes into the first layer of a stack, as the stage has it, if there is one.
+    ///
+    /// # Errors
+    /// As [`Stage::enter`].
+    pub fn enter(self, states: Tensor<3>) -> Result<Tensor<3>> {
+        match self {
+            Mode::Explain(stage) => stage.enter(states),
+            Mode::Evaluate | Mode::Train(_) => Ok(states),
         }
     }
 }

@@ -14,7 +14,7 @@ fn fixtures() -> PathBuf {
 }
 
 /// A checkpoint of the models' fixtures with a tokenizer of words: `w7` is the token 7, and some have names of their own.
-fn model(name: &str, named: &[(u32, &str)]) -> TempDir {
+pub fn model(name: &str, named: &[(u32, &str)]) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for file in fs::read_dir(fixtures().join(name)).unwrap() {
         let file = file.unwrap().path();

@@ -151,6 +151,17 @@ impl HubTokenizer {
         }
     }
 
+    /// Whether the tokenizer puts this token around texts, rather than for a part of one.
+    pub fn surrounds(&self, id: u32) -> bool {
+        match &self.kind {
+            Kind::Json(tokenizer) => {
+                let token = tokenizer.id_to_token(id);
+                token.is_some_and(|token| tokenizer.get_added_vocabulary().is_special_token(&token))
+            }
+            Kind::Marian(marian) => self.ends(id) || ["</s>", "<pad>"].iter().any(|end| marian.id(end) == Some(id)),
+        }
+    }
+
     /// Whether a text ends with this token.
     pub fn ends(&self, id: u32) -> bool {
         self.ends.contains(&id)

@@ -286,10 +286,15 @@ impl MultiHeadAttention {
         attention: &Attention,
         mode: Mode,
     ) -> Result<MultiHeadOutput> {
+        let values = if let Mode::Explain(stage) = mode { stage.values(values)? } else { values };
         let dropping = dropping(attention, self.dropout, mode)?;
-        let attended = ops::attend(queries.clone(), keys.clone(), values, &dropping)?;
-        let context = self.gated(join(attended.context), input);
+        let attended = ops::attend(queries.clone(), keys.clone(), values.clone(), &dropping)?;
         let look = Look { queries, keys, lse: attended.lse, attention: attention.clone() };
+        let context = match mode {
+            Mode::Explain(stage) => stage.context(attended.context, values, look.clone())?,
+            Mode::Evaluate | Mode::Train(_) => attended.context,
+        };
+        let context = self.gated(join(context), input);
         Ok(MultiHeadOutput { output: self.output.forward(context), look })
     }
 }

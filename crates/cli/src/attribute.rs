@@ -1,0 +1,202 @@
+//! `regard attribute`: which tokens a model's answer comes from, by one method or all, and how far to trust what they say.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use regard_explain::attribution::head_ablation;
+use regard_explain::trust::{Protocol, Trust, measure};
+use regard_explain::{Explanation, Subject, write_atomically};
+use regard_recipes::question::{Method, Question};
+use regard_recipes::trained::Trained;
+
+use crate::asking::{Asking, Target, methods};
+use crate::progress::Work;
+use crate::{Result, interruption, output, strip};
+
+mod scores;
+
+#[derive(Args)]
+pub struct Attribute {
+    /// The text that the model is to read.
+    text: String,
+    #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
+    target: Target,
+    /// How to score tokens, or all: leave-one-out, occlusion, value-zeroing, gradient-input, integrated-gradients, gradient-attention,
+    /// rollout, flow, attention. Several may be given, with commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "leave-one-out")]
+    method: Vec<String>,
+    /// Score heads instead, by what the answer loses without each.
+    #[arg(long, conflicts_with = "method")]
+    heads: bool,
+    /// Measure no trust, which takes some hundred readings of the text.
+    #[arg(long)]
+    no_trust: bool,
+    /// Print one JSON object, with all that was measured.
+    #[arg(long)]
+    json: bool,
+    /// Write the scores as a picture.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write them as a page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What a method says, and how far to trust it.
+pub struct Explained {
+    pub explanation: Explanation,
+    pub trust: Option<Trust>,
+}
+
+impl Attribute {
+    pub fn run(self) -> Result {
+        let methods = methods(&self.method)?;
+        let protocol = self.asking.protocol();
+        let model = self.asking.model()?;
+        let question = model.question(&self.text, &self.target.ask())?;
+        let work = Work::new(interruption()?)?;
+        if self.heads {
+            let found = heads(&question, &work)?;
+            work.ends();
+            return self.print_heads(&question, &found);
+        }
+        let shuffled = (!self.no_trust).then(|| model.shuffled(self.asking.seed)).transpose()?;
+        let mut found = Vec::new();
+        for &method in &methods {
+            let explained = explain(&question, shuffled.as_ref(), method, &protocol, &work);
+            match explained {
+                Ok(explained) => found.push(explained),
+                // Of many, those that fit are shown.
+                Err(error) if methods.len() > 1 && work.goes_on().is_continue() => {
+                    work.ends();
+                    output::complain(format_args!("{method}: not measured: {}", output::chain(&*error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        work.ends();
+        self.print(&question, &found)?;
+        if let Some(path) = &self.svg {
+            write_atomically(path, scores::svg(&question, &found)?.as_bytes())?;
+        }
+        if let Some(path) = &self.html {
+            write_atomically(path, scores::page(&question, &found)?.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, question: &Question, found: &[Explained]) -> Result {
+        let mut out = io::stdout().lock();
+        let answer = question.answer()?;
+        if self.json {
+            let explanations: Vec<_> = found
+                .iter()
+                .map(|found| serde_json::json!({ "explanation": found.explanation, "trust": found.trust }))
+                .collect();
+            let object = serde_json::json!({
+                "text": question.title(), "model": question.model(), "number": question.number(), "answer": answer,
+                "baseline": question.baseline(), "tokens": question.tokens(), "explanations": explanations,
+            });
+            writeln!(out, "{object}")?;
+            return Ok(out.flush()?);
+        }
+        writeln!(out, "{}: {answer:.4}\n", question.number())?;
+        write!(out, "{}", scores::table(&question.tokens(), found, output::width()))?;
+        for Explained { explanation, .. } in found {
+            write!(out, "\n{}: {}", explanation.method, explanation.note)?;
+            if let Some(sum) = explanation.completeness {
+                let (total, difference, gap) = (sum.total, sum.difference, sum.gap());
+                write!(out, "; scores add up to {total:.4}, which should be {difference:.4}: off by {gap:.1e}")?;
+            }
+        }
+        let trust: Vec<Trust> = found.iter().filter_map(|found| found.trust.clone()).collect();
+        write!(out, "\n\n{}", strip::table(&trust, output::width()))?;
+        Ok(out.flush()?)
+    }
+
+    fn print_heads(&self, question: &Question, found: &[Silenced]) -> Result {
+        let mut out = io::stdout().lock();
+        if self.json {
+            let heads: Vec<_> = found
+                .iter()
+                .map(|Silenced { site, layer, head, lost }| {
+                    serde_json::json!({ "site": site, "layer": layer + 1, "head": head + 1, "lost": lost })
+                })
+                .collect();
+            let object = serde_json::json!({
+                "text": question.title(), "model": question.model(), "number": question.number(),
+                "answer": question.answer()?, "heads": heads,
+            });
+            writeln!(out, "{object}")?;
+            return Ok(out.flush()?);
+        }
+        writeln!(out, "{}: {:.4}\n", question.number(), question.answer()?)?;
+        writeln!(out, "    lost  what is silent")?;
+        for Silenced { site, layer, head, lost } in found {
+            writeln!(out, "{lost:+8.4}  {site}, layer {}, head {}", layer + 1, head + 1)?;
+        }
+        writeln!(out, "Heads that stand in for each other are not missed one at a time. Trust: not measured.")?;
+        Ok(out.flush()?)
+    }
+}
+
+/// A method's scores and, with a network that has learned nothing, their trust.
+pub fn explain(
+    question: &Question,
+    shuffled: Option<&Trained>,
+    method: Method,
+    protocol: &Protocol,
+    work: &Work,
+) -> Result<Explained> {
+    work.begins(method.name());
+    let explanation = method.explain(question, &mut |done, total| work.told(done, total))?;
+    let Some(shuffled) = shuffled else { return Ok(Explained { explanation, trust: None }) };
+    work.begins(format!("{method}, nothing learned"));
+    let other = method.explain(&question.to(shuffled)?, &mut |done, total| work.told(done, total))?;
+    work.begins(format!("{method}, trust"));
+    let trust = measure(question, &explanation, Some(&other), protocol, &mut |done, total| work.told(done, total))?;
+    Ok(Explained { explanation, trust: Some(trust) })
+}
+
+/// What the answer loses without a head.
+struct Silenced {
+    site: String,
+    layer: usize,
+    head: usize,
+    lost: f32,
+}
+
+/// Every head, the most missed first.
+fn heads(question: &Question, work: &Work) -> Result<Vec<Silenced>> {
+    let sites: Vec<_> = question.looks()?.trace.sites().to_vec();
+    let heads: Vec<usize> = sites.iter().map(|site| site.heads).collect();
+    // The heads of an attention are read together, when the first is asked for.
+    let mut read: Vec<Vec<f32>> = Vec::new();
+    work.begins("heads");
+    let scores = head_ablation(
+        &heads,
+        &mut |silent| match silent {
+            None => Ok(question.answer()?),
+            Some([site, head]) => {
+                if read.len() <= site {
+                    read.push(question.without_heads(site, heads[site])?);
+                }
+                Ok(read[site][head])
+            }
+        },
+        &mut |done, total| work.told(done, total),
+    )?;
+    let mut found: Vec<Silenced> = sites
+        .iter()
+        .zip(scores)
+        .flat_map(|(site, scores)| {
+            let lost = scores.into_iter().enumerate();
+            lost.map(|(head, lost)| Silenced { site: site.name.clone(), layer: site.layer, head, lost })
+        })
+        .collect();
+    found.sort_by(|a, b| b.lost.total_cmp(&a.lost));
+    Ok(found)
+}
