@@ -100,6 +100,7 @@ const checks = {
     await settled(page);
     assert.equal(await page.locator('.plane').getAttribute('data-painter'), 'WebGL2');
     assert.equal(await page.locator('#caption').innerText(), 'decoder.cross, layer 3, head 2: target down, source across');
+    assert.deepEqual(await page.locator('.rows bdi').allInnerTexts(), target, 'all of a short text can be seen');
     const found = await hover(page, 0.5, 0.4);
     assert.equal(Math.fround(found.shown), await weight(page, A, 5, 1, found.query, found.key));
     const [, sites] = translation(2);
