@@ -26,6 +26,7 @@ mod progress;
 mod pronounce;
 mod rollout;
 mod shipped;
+mod studio;
 mod strip;
 mod summarize;
 mod task;
@@ -77,8 +78,10 @@ enum Command {
     /// Measure a model.
     #[command(subcommand)]
     Evaluate(EvaluateTask),
-    /// Draw a trace: what a model of ours, or one in Python, looked at.
+    /// Look into traces, of models of ours or in Python: in a local page, or as a picture.
     View(view::View),
+    /// Type text into a model, and look at what it looked at, in a local page.
+    Studio(studio::Studio),
     /// Score the tokens that a model's answer comes from, and measure how far to trust the scores.
     Attribute(attribute::Attribute),
     /// Follow attention through all layers down to the tokens.
@@ -171,6 +174,7 @@ fn main() -> ExitCode {
         Command::Classify(command) => command.run(),
         Command::Summarize(command) => command.run(),
         Command::View(command) => command.run(),
+        Command::Studio(command) => command.run(),
         Command::Attribute(command) => command.run(),
         Command::Rollout(command) => command.run(),
         Command::Cam(command) => command.run(),

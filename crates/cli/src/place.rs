@@ -19,6 +19,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether anything was asked for.
+    pub fn is_given(&self) -> bool {
+        self.site.is_some() || self.layer.is_some() || self.head.is_some()
+    }
+
     /// The site and the head that were asked for.
     pub fn chosen(&self, trace: &Trace) -> Result<(usize, Head)> {
         let first = || trace.sites().first().map_or("", |site| &site.name);

@@ -1,4 +1,4 @@
-//! `regard view`: a trace file in the terminal, or as a picture or a page.
+//! `regard view`: trace files in the studio, or one as a picture, a page, or in the terminal.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use regard_explain::render::{Figure, html, pdf, png, svg, terminal};
-use regard_explain::{Trace, write_atomically};
+use regard_explain::{Head, Trace, write_atomically};
+use regard_studio::Studio;
 
 use crate::place::Place;
+use crate::studio::Page;
 use crate::{Result, output};
 
 /// Most positions along a side of a picture, and of each map on a page.
@@ -18,24 +20,30 @@ const PAGE: usize = 1 << 23;
 
 #[derive(Args)]
 pub struct View {
-    /// A trace file, of `regard translate --trace` or of Python's `trace.save`.
-    trace: PathBuf,
-    /// Write a picture (.svg, .png, .pdf) or a page to explore in (.html), instead of drawing in the terminal.
-    #[arg(long, short, value_name = "FILE")]
+    /// Trace files, of `regard translate --trace` or of Python's `trace.save`; several can be compared in the studio.
+    #[arg(required = true, value_name = "TRACE")]
+    traces: Vec<PathBuf>,
+    /// Write a picture (.svg, .png, .pdf) or a page to explore in (.html), and open nothing.
+    #[arg(long, short, value_name = "FILE", group = "drawn")]
     output: Option<PathBuf>,
+    /// Draw in the terminal, and open nothing.
+    #[arg(long, short, group = "drawn")]
+    terminal: bool,
     /// List what attended to what, and draw nothing.
-    #[arg(long, conflicts_with = "output")]
+    #[arg(long, conflicts_with = "drawn")]
     list: bool,
+    #[command(flatten)]
+    page: Page,
     #[command(flatten)]
     place: Place,
     /// Only these queries, as in 100..200: the first, from 0, and past the last.
-    #[arg(long, value_name = "FIRST..END", value_parser = range)]
+    #[arg(long, value_name = "FIRST..END", value_parser = range, requires = "drawn")]
     queries: Option<Range<usize>>,
     /// Only these keys.
-    #[arg(long, value_name = "FIRST..END", value_parser = range)]
+    #[arg(long, value_name = "FIRST..END", value_parser = range, requires = "drawn")]
     keys: Option<Range<usize>>,
     /// Most positions along a side; longer axes are shrunk to the greatest weight under each.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512), requires = "drawn")]
     pixels: Option<u16>,
 }
 
@@ -46,12 +54,18 @@ fn range(text: &str) -> Result<Range<usize>, String> {
 
 impl View {
     pub fn run(self) -> Result {
-        let trace = Trace::load(&self.trace)?;
+        if self.output.is_none() && !self.terminal && !self.list {
+            return self.open();
+        }
+        let [path] = &self.traces[..] else {
+            return Err("one trace at a time is drawn; without -o, --terminal and --list, the studio shows several".into());
+        };
+        let trace = Trace::load(path)?;
         if self.list {
             return Ok(write!(io::stdout(), "{}\n{}", trace.title, trace.list())?);
         }
         if trace.sites().is_empty() {
-            return Err(format!("{} holds no attention", self.trace.display()).into());
+            return Err(format!("{} holds no attention", path.display()).into());
         }
         let kind = self.output.as_ref().and_then(|path| path.extension()).and_then(|kind| kind.to_str());
         match (&self.output, kind) {
@@ -70,6 +84,22 @@ impl View {
                 Err(format!("cannot tell what to write from {path}; expected .svg, .png, .pdf or .html").into())
             }
         }
+    }
+
+    /// All traces in the studio, the first at the place that was asked for.
+    fn open(&self) -> Result {
+        let mut studio = Studio::new();
+        let mut place = String::new();
+        for (index, path) in self.traces.iter().enumerate() {
+            let trace = Trace::open(path)?;
+            if index == 0 && self.place.is_given() {
+                let (site, head) = self.place.chosen(&trace)?;
+                let head = if let Head::One(head) = head { format!("&head={head}") } else { String::new() };
+                place = format!("#site={site}{head}");
+            }
+            studio = studio.with_trace(path.display().to_string(), trace);
+        }
+        self.page.serve(studio, &place)
     }
 
     fn pixels(&self, most: usize) -> usize {
@@ -97,7 +127,7 @@ impl View {
     }
 
     /// The attention that was asked for, as a trace of its own, and the head.
-    fn part(&self, trace: &Trace, pixels: usize) -> Result<(Trace, regard_explain::Head)> {
+    fn part(&self, trace: &Trace, pixels: usize) -> Result<(Trace, Head)> {
         let (site, head) = self.place.chosen(trace)?;
         let found = &trace.sites()[site];
         let part = |given: &Option<Range<usize>>, length: usize| given.clone().unwrap_or(0..length);

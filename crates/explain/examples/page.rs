@@ -75,7 +75,7 @@ fn trace(source: &str, target: &str) -> Result<Trace> {
         let [rows, columns] = [queries, keys].map(|axis| trace.axes()[axis].tokens.len());
         for layer in 0..LAYERS {
             let weights = (0..HEADS).flat_map(|head| weights(rows, columns, name == "decoder.self", layer, head));
-            let evidence = Evidence::Weights(weights.collect());
+            let evidence = Evidence::Weights(weights.collect::<Vec<_>>().into());
             trace.add_site(Site { name: name.to_owned(), layer, queries, keys, heads: HEADS, evidence })?;
         }
     }

@@ -1,14 +1,14 @@
 //! A trace as a safetensors file; the layout is in `TRACE.md`.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::ops::Range;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Evidence, Result, Rule, ScoreBias, Site, States, Trace, write_atomically};
+use crate::numbers::map;
+use crate::{Error, Evidence, Numbers, Result, Rule, ScoreBias, Site, States, Trace, write_atomically};
 
 /// The one metadata key: a single one, so that the same trace gives the same bytes.
 const KEY: &str = "regard.trace";
@@ -63,14 +63,29 @@ impl Trace {
         write_atomically(path, &self.to_bytes()?)
     }
 
-    /// Reads a trace from a file. Every shape and number is checked: a hostile file gives an error.
+    /// Reads a trace from a file. Every shape and number is checked: a hostile file gives an error. The arrays stay in the file, which is
+    /// mapped into memory.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, otherwise [`Error::InFile`] with what [`Trace::from_bytes`] says.
+    /// As [`open`](Trace::open), and [`Error::InFile`] for numbers that [`Trace::add_site`] refuses.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = read(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
-        Self::from_bytes(&bytes).map_err(|source| Error::InFile { path: path.to_owned(), source: Box::new(source) })
+        let trace = Self::open(path)?;
+        let checked = trace.sites().iter().try_for_each(|site| trace.check_numbers(site));
+        checked.map_err(|source| Error::InFile { path: path.to_owned(), source: Box::new(source) })?;
+        Ok(trace)
+    }
+
+    /// Reads tokens and shapes from a file of any length, and leaves the arrays where they are: numbers are read, and checked, when
+    /// something is asked of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, otherwise [`Error::InFile`] with what [`Trace::from_bytes`] says of all but the numbers.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = map(path).map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+        let trace = read(&file, |part| Numbers::mapped(&file, part));
+        trace.map_err(|source| Error::InFile { path: path.to_owned(), source: Box::new(source) })
     }
 
     /// The trace as the bytes of a safetensors file; the same trace gives the same bytes.
@@ -128,47 +143,47 @@ impl Trace {
     /// # Errors
     /// [`Error::Format`] for bytes that are no trace, and what [`Trace::add_site`] says of the sites in it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(malformed)?;
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-        let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let header = header.ok_or_else(|| malformed(format_args!("no metadata named {KEY}")))?;
-        // The version first: another one may have other fields.
-        let Version { version } = serde_json::from_str(header).map_err(malformed)?;
-        if version != VERSION {
-            let advice = if version > VERSION { "; a newer one wrote it" } else { "" };
-            return Err(malformed(format_args!("version {version}, this program reads version {VERSION}{advice}")));
-        }
-        let header: Header = serde_json::from_str(header).map_err(malformed)?;
-
-        let mut trace = Trace::new(header.title, header.model);
-        for axis in header.axes {
-            trace.add_axis(axis.name, axis.tokens);
-        }
-        for (index, site) in header.sites.into_iter().enumerate() {
-            let SiteHeader { name, layer, queries, keys, heads, evidence } = site;
-            let [rows, columns] = [trace.length(&name, queries)?, trace.length(&name, keys)?];
-            let array = |array, shape: &[usize]| numbers(&tensors, &tensor_name(index, array), shape);
-            let evidence = match evidence {
-                EvidenceHeader::Weights {} => Evidence::Weights(array("weights", &[heads, rows, columns])?),
-                EvidenceHeader::States { key_heads, width, scale, rules, biases } => {
-                    let q = array("q", &[heads, rows, width])?;
-                    let k = array("k", &[key_heads, columns, width])?;
-                    let lse = array("lse", &[heads, rows])?;
-                    Evidence::States(States { q, k, lse, key_heads, width, scale, rules, biases })
-                }
-            };
-            trace.add_site(Site { name, layer, queries, keys, heads, evidence })?;
-        }
-        Ok(trace)
+        read(bytes, |part| Numbers::copied(&bytes[part]))
     }
 }
 
-/// Reads a regular file: a device may have no end.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::metadata(path)?.is_file() {
-        true => fs::read(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+/// The trace in a file's bytes, whose arrays `take` makes of their places in it.
+fn read(bytes: &[u8], take: impl Fn(Range<usize>) -> Numbers) -> Result<Trace> {
+    let (header, tensors) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    let data = header + size_of::<u64>();
+    let header = tensors.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let header = header.ok_or_else(|| malformed(format_args!("no metadata named {KEY}")))?;
+    // The version first: another one may have other fields.
+    let Version { version } = serde_json::from_str(header).map_err(malformed)?;
+    if version != VERSION {
+        let advice = if version > VERSION { "; a newer one wrote it" } else { "" };
+        return Err(malformed(format_args!("version {version}, this program reads version {VERSION}{advice}")));
     }
+    let header: Header = serde_json::from_str(header).map_err(malformed)?;
+
+    let mut trace = Trace::new(header.title, header.model);
+    for axis in header.axes {
+        trace.add_axis(axis.name, axis.tokens);
+    }
+    for (index, site) in header.sites.into_iter().enumerate() {
+        let SiteHeader { name, layer, queries, keys, heads, evidence } = site;
+        let [rows, columns] = [trace.length(&name, queries)?, trace.length(&name, keys)?];
+        let array = |array, shape: &[usize]| {
+            let place = place(&tensors, &tensor_name(index, array), shape)?;
+            Ok(take(data + place.start..data + place.end))
+        };
+        let evidence = match evidence {
+            EvidenceHeader::Weights {} => Evidence::Weights(array("weights", &[heads, rows, columns])?),
+            EvidenceHeader::States { key_heads, width, scale, rules, biases } => {
+                let q = array("q", &[heads, rows, width])?;
+                let k = array("k", &[key_heads, columns, width])?;
+                let lse = array("lse", &[heads, rows])?;
+                Evidence::States(States { q, k, lse, key_heads, width, scale, rules, biases })
+            }
+        };
+        trace.add_site(Site { name, layer, queries, keys, heads, evidence })?;
+    }
+    Ok(trace)
 }
 
 fn tensor_name(site: usize, array: &str) -> String {
@@ -179,15 +194,16 @@ fn little_endian(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
-fn numbers(tensors: &SafeTensors, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let tensor = tensors.tensor(name).map_err(malformed)?;
-    if tensor.dtype() != Dtype::F32 {
-        return Err(malformed(format_args!("tensor {name} has type {}, F32 expected", tensor.dtype())));
+/// Where a tensor's bytes are, behind the header; they are as many as its shape says, and there, or there would be no metadata.
+fn place(tensors: &Metadata, name: &str, shape: &[usize]) -> Result<Range<usize>> {
+    let tensor = tensors.info(name).ok_or_else(|| malformed(format_args!("no tensor {name}")))?;
+    if tensor.dtype != Dtype::F32 {
+        return Err(malformed(format_args!("tensor {name} has type {}, F32 expected", tensor.dtype)));
     }
-    if tensor.shape() != shape {
-        return Err(malformed(format_args!("tensor {name} has shape {:?}, {shape:?} expected", tensor.shape())));
+    if tensor.shape != shape {
+        return Err(malformed(format_args!("tensor {name} has shape {:?}, {shape:?} expected", tensor.shape)));
     }
-    Ok(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    Ok(tensor.data_offsets.0..tensor.data_offsets.1)
 }
 
 fn malformed(reason: impl ToString) -> Error {

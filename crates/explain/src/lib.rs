@@ -7,7 +7,7 @@
 //!
 //! From a trace, [`Trace::map`] takes one head (or the mean of all) as a [`Map`], queries down and keys across;
 //! [`Trace::region`] takes any part of a map of any length, shrunk to as many pixels as are wanted, and [`Trace::shrunk`]
-//! makes a trace of 100,000 tokens one that can be drawn. The
+//! makes a trace of 100,000 tokens one that can be drawn. [`Trace::open`] leaves the numbers in the file. The
 //! renderers draw it: [`render::terminal`] with colours or plain characters, [`render::svg`] as a figure,
 //! `render::png` as pixels and `render::pdf` for a paper (features `png` and `pdf`, on by default), [`render::html`] as a page to
 //! explore in;
@@ -31,7 +31,7 @@
 //!     queries: target,
 //!     keys: source,
 //!     heads: 1,
-//!     evidence: Evidence::Weights(vec![0.125, 0.875, 0.75, 0.25]),
+//!     evidence: Evidence::Weights(vec![0.125, 0.875, 0.75, 0.25].into()),
 //! })?;
 //!
 //! let map = trace.map(site, Head::Mean)?;
@@ -56,6 +56,7 @@ mod file;
 mod flow;
 mod heads;
 mod json;
+mod numbers;
 mod perturbation;
 mod progress;
 mod random;
@@ -75,6 +76,7 @@ pub use error::{Error, Result};
 pub use explanation::{Completeness, Explanation};
 pub use flow::{Flow, flow};
 pub use heads::{HeadProfile, Rank};
+pub use numbers::Numbers;
 pub use perturbation::Perturbation;
 pub use progress::{Progress, silent};
 pub use region::Region;

@@ -45,11 +45,7 @@ impl Perturbation {
                 Self::Removed => match subject.removed(batch) {
                     Some(answer) => answer,
                     None => {
-                        return field(
-                            "perturbation",
-                            "removed",
-                            "hidden, since this subject's places cannot be taken out",
-                        );
+                        return field("perturbation", "removed", "hidden (this subject's places cannot be taken out)");
                     }
                 },
             };
@@ -64,7 +60,7 @@ impl Perturbation {
 /// How many places a subject has: some, and not so many that inputs without each of them fill the memory.
 pub(crate) fn places(subject: &dyn Subject) -> Result<usize> {
     match subject.places() {
-        places @ 1..=16_384 => Ok(places),
-        places => field("places", places, "1 to 16,384"),
+        places @ 1..=8192 => Ok(places),
+        places => field("places", places, "1 to 8192"),
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use regard_kernel::probe::Pyramid;
 
+use crate::trace::is_weight;
 use crate::{Axis, Error, Evidence, Head, Map, Result, Site, Trace};
 
 /// Most pixels along a side of a region.
@@ -27,16 +28,24 @@ impl Trace {
     /// [`Error::NoSuchSite`], [`Error::NoSuchHead`], [`Error::Field`] for positions that the axes do not have or a number of
     /// pixels not between 1 and 4096, and what [`Trace::map`] says of states.
     pub fn region(&self, site: usize, head: Head, within: [Range<usize>; 2], pixels: usize) -> Result<Region> {
-        let found = self.sites().get(site).ok_or(Error::NoSuchSite { site, sites: self.sites().len() })?;
-        let lengths = [self.queries(found).len(), self.keys(found).len()];
-        let field = |name: &str, given: String, expected| Err(Error::Field { name: name.to_owned(), given, expected });
-        for (name, range, length) in [("queries", &within[0], lengths[0]), ("keys", &within[1], lengths[1])] {
-            if range.start > range.end || range.end > length {
-                return field(name, format!("{range:?} of {length}"), "positions that the axis has");
-            }
-        }
-        if !(1..=MOST_PIXELS).contains(&pixels) {
-            return field("pixels", pixels.to_string(), "1 to 4096");
+        self.shrink(site, head, within, Grid::Pixels(pixels))
+    }
+
+    /// As [`region`](Trace::region), with exactly `stride` positions under a pixel along each side, and fewer only under the last: parts
+    /// that begin at multiples of `stride` are tiles that fit together. With a stride of 1 it is the weights themselves.
+    ///
+    /// # Errors
+    /// As [`region`](Trace::region), for a stride of 0, and for more than 4096 pixels along a side.
+    pub fn tile(&self, site: usize, head: Head, within: [Range<usize>; 2], stride: usize) -> Result<Region> {
+        self.shrink(site, head, within, Grid::Stride(stride))
+    }
+
+    fn shrink(&self, site: usize, head: Head, within: [Range<usize>; 2], grid: Grid) -> Result<Region> {
+        let (found, lengths) = self.place(site, &within)?;
+        let shown = within.clone().map(|part| grid.pixels(part.len()));
+        if grid.is_empty() || shown.iter().any(|&shown| shown > MOST_PIXELS) {
+            let given = format!("{shown:?}");
+            return Err(Error::Field { name: "pixels".to_owned(), given, expected: "1 to 4096" });
         }
         let heads = match head {
             Head::One(head) if head >= found.heads => {
@@ -48,7 +57,7 @@ impl Trace {
         let share = 1.0 / heads.len() as f32;
         let mut whole: Option<Region> = None;
         for head in heads {
-            let one = one(found, head, lengths, &within, pixels)?;
+            let one = one(found, head, lengths, &within, grid)?;
             // The mean of all heads: of the means, and for the greatest an upper bound that loses no bright pair.
             whole = Some(match whole {
                 None => one.scaled(share),
@@ -108,7 +117,7 @@ impl Trace {
         for head in 0..site.heads {
             weights.extend(self.region(index, Head::One(head), within.clone(), pixels)?.max.weights);
         }
-        Ok(Evidence::Weights(weights))
+        Ok(Evidence::Weights(weights.into()))
     }
 }
 
@@ -125,6 +134,44 @@ impl Axis {
             name += &format!(" (each first of {})", part.len().div_ceil(shown));
         }
         Self { name, tokens: (0..shown).map(token).collect() }
+    }
+}
+
+/// What decides how many positions a pixel covers.
+#[derive(Clone, Copy)]
+enum Grid {
+    /// At most so many pixels along a side.
+    Pixels(usize),
+    /// So many positions under each.
+    Stride(usize),
+}
+
+impl Grid {
+    fn is_empty(self) -> bool {
+        matches!(self, Self::Pixels(0) | Self::Stride(0))
+    }
+
+    fn pixels(self, length: usize) -> usize {
+        match self {
+            Self::Pixels(most) => length.min(most),
+            Self::Stride(stride) => length.div_ceil(stride.max(1)),
+        }
+    }
+
+    /// The positions of a part that are under a pixel.
+    fn under(self, pixel: usize, part: &Range<usize>) -> Range<usize> {
+        let at = |pixel: usize| match self {
+            Self::Pixels(_) => first(pixel, part.len(), self.pixels(part.len())),
+            Self::Stride(stride) => pixel.saturating_mul(stride).min(part.len()),
+        };
+        part.start + at(pixel)..part.start + at(pixel + 1)
+    }
+
+    fn pyramid(self) -> regard_kernel::Result<Pyramid> {
+        match self {
+            Self::Pixels(most) => Pyramid::new(most),
+            Self::Stride(stride) => Pyramid::strided(stride),
+        }
     }
 }
 
@@ -148,22 +195,24 @@ impl Region {
     }
 }
 
-fn one(site: &Site, head: usize, lengths: [usize; 2], within: &[Range<usize>; 2], pixels: usize) -> Result<Region> {
-    let [rows, columns] = [within[0].len().min(pixels), within[1].len().min(pixels)];
+fn one(site: &Site, head: usize, lengths: [usize; 2], within: &[Range<usize>; 2], grid: Grid) -> Result<Region> {
+    let [rows, columns] = within.clone().map(|part| grid.pixels(part.len()));
     let (mean, max) = match &site.evidence {
         Evidence::Weights(weights) => {
-            pooled(&weights[head * lengths[0] * lengths[1]..], lengths[1], within, [rows, columns])
+            for query in within[0].clone() {
+                site.row(weights, head, query, lengths, &within[1])?;
+            }
+            pooled(&weights[head * lengths[0] * lengths[1]..], lengths[1], within, grid)
         }
         Evidence::States(_) if rows * columns == 0 => (Vec::new(), Vec::new()),
-        Evidence::States(states) => {
-            let failed = |reason| Error::Recompute { site: site.name.clone(), reason };
-            let mut pyramid = Pyramid::new(pixels).map_err(|error| failed(error.to_string()))?;
-            states
-                .observe(site.heads, head, lengths, within.clone(), &mut pyramid)
-                .map_err(|error| failed(error.to_string()))?;
-            // States that pass every check one by one may still not belong together.
-            if !pyramid.max().iter().all(|weight| (0.0..=1.01).contains(weight)) {
-                return Err(failed("the log-sum-exp does not belong to the queries and keys".to_owned()));
+        Evidence::States(_) => {
+            let failed =
+                |error: regard_kernel::Error| Error::Recompute { site: site.name.clone(), reason: error.to_string() };
+            let mut pyramid = grid.pyramid().map_err(failed)?;
+            site.observe(head, lengths, within.clone(), &mut pyramid)?;
+            // States that pass every check one by one may still not belong together; a NaN shows in the mean.
+            if !pyramid.max().iter().chain(pyramid.mean()).all(|&weight| is_weight(weight)) {
+                return Err(site.disagreeing());
             }
             (pyramid.mean().to_vec(), pyramid.max().to_vec())
         }
@@ -172,19 +221,12 @@ fn one(site: &Site, head: usize, lengths: [usize; 2], within: &[Range<usize>; 2]
 }
 
 /// Mean and greatest of the weights under each pixel.
-fn pooled(
-    weights: &[f32],
-    row: usize,
-    within: &[Range<usize>; 2],
-    [rows, columns]: [usize; 2],
-) -> (Vec<f32>, Vec<f32>) {
+fn pooled(weights: &[f32], row: usize, within: &[Range<usize>; 2], grid: Grid) -> (Vec<f32>, Vec<f32>) {
+    let [rows, columns] = within.clone().map(|part| grid.pixels(part.len()));
     let (mut mean, mut max) = (Vec::with_capacity(rows * columns), Vec::with_capacity(rows * columns));
-    let under = |pixel: usize, within: &Range<usize>, pixels: usize| {
-        within.start + first(pixel, within.len(), pixels)..within.start + first(pixel + 1, within.len(), pixels)
-    };
     for y in 0..rows {
         for x in 0..columns {
-            let (queries, keys) = (under(y, &within[0], rows), under(x, &within[1], columns));
+            let (queries, keys) = (grid.under(y, &within[0]), grid.under(x, &within[1]));
             let area = queries.len() * keys.len();
             let pairs = queries.flat_map(|query| weights[query * row..][keys.clone()].iter().copied());
             let (sum, greatest) = pairs.fold((0.0f64, 0.0f32), |(sum, most), x| (sum + f64::from(x), most.max(x)));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Numbers, Result};
 
 const MAX_HEADS: usize = 4096;
 
@@ -52,7 +52,7 @@ pub struct Site {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
     /// The weights themselves, `[head, query, key]`, each in `0..=1`.
-    Weights(Vec<f32>),
+    Weights(Numbers),
     /// The states that the weights follow from; O(length) numbers instead of O(length²).
     States(States),
 }
@@ -64,12 +64,12 @@ pub enum Evidence {
 #[derive(Debug, Clone, PartialEq)]
 pub struct States {
     /// Queries, `[head, query, width]`.
-    pub q: Vec<f32>,
+    pub q: Numbers,
     /// Keys, `[key_head, key, width]`.
-    pub k: Vec<f32>,
+    pub k: Numbers,
     /// Log-sum-exp of each row's scores (natural logarithm), sinks included, `[head, query]`; −∞ for a row that sees no
     /// key.
-    pub lse: Vec<f32>,
+    pub lse: Numbers,
     /// How many key heads; `heads` is a multiple of it, consecutive query heads share one.
     pub key_heads: usize,
     /// Features of a query and a key in one head.
@@ -243,7 +243,7 @@ impl Trace {
     fn check(&self, site: &Site) -> Result<()> {
         let [queries, keys] = [self.length(&site.name, site.queries)?, self.length(&site.name, site.keys)?];
         let heads = site.heads;
-        let name = |array: &str| format!("site {} layer {}: {array}", site.name, site.layer);
+        let name = |array: &str| site.array(array);
         let field = |what: &str, given: String, expected| Err(Error::Field { name: name(what), given, expected });
         // An empty axis would let any number of heads pass the shape check.
         if !(1..=MAX_HEADS).contains(&heads) {
@@ -252,7 +252,7 @@ impl Trace {
         match &site.evidence {
             Evidence::Weights(weights) => {
                 check_shape(&name("weights"), weights, &[heads, queries, keys])?;
-                check_weights(&name("weights"), weights)
+                if weights.unchecked() { Ok(()) } else { self.check_numbers(site) }
             }
             Evidence::States(states) => {
                 if states.key_heads == 0 || !heads.is_multiple_of(states.key_heads) {
@@ -277,11 +277,46 @@ impl Trace {
                 check_shape(&name("q"), &states.q, &[heads, queries, states.width])?;
                 check_shape(&name("k"), &states.k, &[states.key_heads, keys, states.width])?;
                 check_shape(&name("lse"), &states.lse, &[heads, queries])?;
-                check_each(&name("q"), &states.q, "a finite number", |x| x.is_finite())?;
-                check_each(&name("k"), &states.k, "a finite number", |x| x.is_finite())?;
-                check_each(&name("lse"), &states.lse, "a finite number or -inf", |x| x < f32::INFINITY)
+                match [&states.q, &states.k, &states.lse].into_iter().any(Numbers::unchecked) {
+                    true => Ok(()),
+                    false => self.check_numbers(site),
+                }
             }
         }
+    }
+
+    /// Looks at every number of a site, also of arrays that are mapped.
+    pub(crate) fn check_numbers(&self, site: &Site) -> Result<()> {
+        let name = |array: &str| site.array(array);
+        match &site.evidence {
+            Evidence::Weights(weights) => check_weights(&name("weights"), weights),
+            Evidence::States(states) => {
+                check_each(&name("q"), &states.q, FINITE, f32::is_finite)?;
+                check_each(&name("k"), &states.k, FINITE, f32::is_finite)?;
+                check_each(&name("lse"), &states.lse, LSE, is_lse)
+            }
+        }
+    }
+}
+
+/// What arrays may hold.
+pub(crate) const FINITE: &str = "a finite number";
+pub(crate) const LSE: &str = "a finite number or -inf";
+pub(crate) const WEIGHT: &str = "a weight from 0 to 1";
+
+pub(crate) fn is_lse(value: f32) -> bool {
+    value < f32::INFINITY
+}
+
+/// A softmax computed in half precision may end a little above 1.
+pub(crate) fn is_weight(value: f32) -> bool {
+    (0.0..=1.01).contains(&value)
+}
+
+impl Site {
+    /// What errors call one of its arrays.
+    pub(crate) fn array(&self, array: &str) -> String {
+        format!("site {} layer {}: {array}", self.name, self.layer)
     }
 }
 
@@ -317,8 +352,7 @@ fn check_shape(name: &str, array: &[f32], shape: &[usize]) -> Result<()> {
 }
 
 fn check_weights(name: &str, weights: &[f32]) -> Result<()> {
-    // A softmax computed in half precision may end a little above 1.
-    check_each(name, weights, "a weight from 0 to 1", |weight| (0.0..=1.01).contains(&weight))
+    check_each(name, weights, WEIGHT, is_weight)
 }
 
 fn check_each(name: &str, array: &[f32], expected: &'static str, allowed: impl Fn(f32) -> bool) -> Result<()> {

@@ -10,7 +10,7 @@ fn trace(tokens: &[&str]) -> Trace {
     let axis = trace.add_axis("source", tokens.iter().map(|token| token.to_string()).collect());
     let count = tokens.len();
     let weights = (0..2 * count * count).map(|i| (i % 10) as f32 / 11.0);
-    let evidence = Evidence::Weights(weights.collect());
+    let evidence = Evidence::Weights(weights.collect::<Vec<_>>().into());
     trace
         .add_site(Site { name: "encoder.self".into(), layer: 0, queries: axis, keys: axis, heads: 2, evidence })
         .unwrap();

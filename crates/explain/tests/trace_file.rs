@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use regard_explain::{Error, Evidence, Head, Rule, ScoreBias, Site, States, Trace};
+use regard_explain::{Error, Evidence, Head, Numbers, Rule, ScoreBias, Site, States, Trace};
 
 fn tokens<const N: usize>(tokens: [&str; N]) -> Vec<String> {
     tokens.map(String::from).to_vec()
@@ -12,9 +12,9 @@ fn states() -> States {
     // One head, width 1: scores 0, 1, 2 for the only row that sees all.
     let lse = |visible: usize| (0..visible).map(|j| (j as f32).exp()).sum::<f32>().ln();
     States {
-        q: vec![1.0; 6],
-        k: vec![0.0, 1.0, 2.0],
-        lse: (0..6).map(|row| lse(row % 3 + 1)).collect(),
+        q: vec![1.0; 6].into(),
+        k: vec![0.0, 1.0, 2.0].into(),
+        lse: (0..6).map(|row| lse(row % 3 + 1)).collect::<Vec<_>>().into(),
         key_heads: 1,
         width: 1,
         scale: 1.0,
@@ -28,7 +28,7 @@ fn trace() -> Trace {
     let source = trace.add_axis("source", tokens(["the", "</script>", "cat"]));
     let target = trace.add_axis("target", tokens(["chat", "\u{202e}noir\n"]));
     let weights = vec![0.5, 0.25, 0.25, 1.0, 0.0, 0.0, 0.0, 0.125, 0.875, 0.1, 0.2, 0.7];
-    let evidence = Evidence::Weights(weights);
+    let evidence = Evidence::Weights(weights.into());
     trace
         .add_site(Site { name: "decoder.cross".into(), layer: 0, queries: target, keys: source, heads: 2, evidence })
         .unwrap();
@@ -46,6 +46,61 @@ fn a_file_holds_the_whole_trace() {
     trace().save(&path).unwrap();
     assert_eq!(Trace::load(&path).unwrap(), trace());
     assert_eq!(trace().to_bytes().unwrap(), std::fs::read(&path).unwrap());
+}
+
+#[test]
+fn an_opened_file_stays_where_it_is_and_is_checked_when_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.trace");
+    trace().save(&path).unwrap();
+    assert_eq!(Trace::open(&path).unwrap(), trace());
+    let bytes = std::fs::read(&path).unwrap();
+    for start in (bytes.len() - 4 * 27..bytes.len()).step_by(4) {
+        let mut bytes = bytes.clone();
+        bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let opened = Trace::open(&path).unwrap();
+        let refused = |error: &Error| matches!(error, Error::Value { .. });
+        let touched = (0..2).filter(|&site| {
+            let found = [
+                opened.map(site, Head::Mean).err(),
+                opened.region(site, Head::Mean, [0..2, 0..3], 8).err(),
+                opened.tile(site, Head::Mean, [0..2, 0..3], 2).err(),
+            ];
+            found.iter().flatten().any(refused)
+        });
+        assert_eq!(touched.count(), 1, "{start}");
+        assert!(matches!(Trace::load(&path), Err(Error::InFile { source, .. }) if refused(&source)), "{start}");
+    }
+    for length in [0, 7, 100, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert!(Trace::open(&path).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn tiles_fit_together() {
+    let mut trace = Trace::new("long", "");
+    let axis = trace.add_axis("source", (0..300).map(|i| format!("t{i}")).collect());
+    let lse: Vec<f32> = (0..300).map(|row| ((row + 1) as f32).ln()).collect();
+    let evidence =
+        Evidence::States(States { q: vec![0.0; 300].into(), k: vec![1.0; 300].into(), lse: lse.into(), ..states() });
+    let site = Site { name: "s".into(), layer: 0, queries: axis, keys: axis, heads: 1, evidence };
+    trace.add_site(site.clone()).unwrap();
+    let weights = trace.map(0, Head::One(0)).unwrap().weights;
+    trace.add_site(Site { layer: 1, evidence: Evidence::Weights(weights.into()), ..site }).unwrap();
+    for site in [0, 1] {
+        let whole = trace.tile(site, Head::One(0), [0..300, 0..300], 16).unwrap();
+        assert_eq!((whole.max.rows, whole.mean.columns), (19, 19));
+        let part = trace.tile(site, Head::One(0), [160..300, 160..300], 16).unwrap();
+        for (row, column) in [(0, 0), (3, 2), (8, 8), (8, 1), (2, 6)] {
+            assert_eq!(part.max.weight(row, column), whole.max.weight(row + 10, column + 10));
+            assert_eq!(part.mean.weight(row, column), whole.mean.weight(row + 10, column + 10));
+        }
+        let exact = trace.weights(site, Head::One(0), [200..203, 199..203]).unwrap();
+        assert!((exact.weight(1, 2) - 1.0 / 202.0).abs() < 1e-6 && exact.weight(1, 3) == 0.0);
+        assert!(matches!(trace.tile(site, Head::Mean, [0..300, 0..300], 0), Err(Error::Field { .. })));
+    }
 }
 
 #[test]
@@ -77,7 +132,8 @@ fn rules_and_biases_are_kept_and_obeyed() {
     let rules =
         vec![Rule::Window { past: Some(1), future: Some(0) }, Rule::Keys(vec![[0, 2]]), Rule::Documents(vec![0, 2, 3])];
     let biases = vec![ScoreBias::SoftCap(30.0), ScoreBias::Alibi(vec![0.5, 0.25])];
-    let trace = Trace::from_bytes(&bytes(States { lse: vec![0.0; 6], rules, biases, ..states() }).unwrap()).unwrap();
+    let trace =
+        Trace::from_bytes(&bytes(States { lse: vec![0.0; 6].into(), rules, biases, ..states() }).unwrap()).unwrap();
     let capped = |x: f32| 30.0 * (x / 30.0).tanh();
     // Scores are 0 and 1; the third key is padding, and its query, in a document of its own, sees nothing.
     let q = trace.map(0, Head::One(1));
@@ -85,7 +141,7 @@ fn rules_and_biases_are_kept_and_obeyed() {
     let lse = [0.0, (capped(1.0).exp() + (-0.5f32).exp()).ln(), f32::NEG_INFINITY];
     let lse = [lse, [0.0, (capped(1.0).exp() + (-0.25f32).exp()).ln(), f32::NEG_INFINITY]].concat();
     let Evidence::States(kept) = &trace.sites()[0].evidence else { panic!("states") };
-    let trace = Trace::from_bytes(&bytes(States { lse: lse.clone(), ..kept.clone() }).unwrap()).unwrap();
+    let trace = Trace::from_bytes(&bytes(States { lse: lse.clone().into(), ..kept.clone() }).unwrap()).unwrap();
     let weights = trace.map(0, Head::One(1)).unwrap().weights;
     let expected = [1.0, 0.0, 0.0, (-0.25 - lse[4]).exp(), (capped(1.0) - lse[4]).exp(), 0.0, 0.0, 0.0, 0.0];
     for (weight, expected) in weights.iter().zip(expected) {
@@ -108,11 +164,12 @@ fn regions_agree_with_the_whole_map() {
     let mut trace = Trace::new("long", "");
     let axis = trace.add_axis("source", (0..1000).map(|i| format!("t{i}")).collect());
     let lse: Vec<f32> = (0..1000).map(|row| ((row + 1) as f32).ln()).collect();
-    let evidence = Evidence::States(States { q: vec![0.0; 1000], k: vec![1.0; 1000], lse, ..states() });
+    let evidence =
+        Evidence::States(States { q: vec![0.0; 1000].into(), k: vec![1.0; 1000].into(), lse: lse.into(), ..states() });
     let site = Site { name: "s".into(), layer: 0, queries: axis, keys: axis, heads: 1, evidence };
     trace.add_site(site.clone()).unwrap();
     let map = trace.map(0, Head::Mean).unwrap();
-    trace.add_site(Site { layer: 1, evidence: Evidence::Weights(map.weights.clone()), ..site }).unwrap();
+    trace.add_site(Site { layer: 1, evidence: Evidence::Weights(map.weights.clone().into()), ..site }).unwrap();
     for site in [0, 1] {
         let near = trace.region(site, Head::One(0), [700..703, 698..702], 256).unwrap();
         assert_eq!((near.max.rows, near.max.columns), (3, 4));
@@ -153,7 +210,7 @@ fn sites_are_checked_when_added() {
         let site = Site { name: "s".into(), layer: 0, queries: axis, keys, heads, evidence };
         trace.add_site(site).unwrap_err().to_string()
     };
-    let weights = |weights: &[f32]| Evidence::Weights(weights.to_vec());
+    let weights = |weights: &[f32]| Evidence::Weights(weights.to_vec().into());
     assert_eq!(add(1, 4, weights(&[])), "site s: axis 4 does not exist, the trace has 1");
     assert_eq!(
         add(1, axis, weights(&[0.0; 3])),
@@ -174,7 +231,7 @@ fn sites_are_checked_when_added() {
 fn a_query_that_sees_no_key_has_no_weight() {
     let mut trace = Trace::new("", "");
     let [queries, keys] = [trace.add_axis("target", tokens(["a", "b"])), trace.add_axis("source", tokens(["c"]))];
-    let [q, k, lse] = [vec![1.0; 2], vec![0.5], vec![f32::NEG_INFINITY, 0.5]];
+    let [q, k, lse] = [vec![1.0; 2], vec![0.5], vec![f32::NEG_INFINITY, 0.5]].map(Numbers::from);
     let evidence = Evidence::States(States { q, k, lse, ..states() });
     let site = Site { name: "s".into(), layer: 0, queries, keys, heads: 1, evidence };
     let site = trace.add_site(site).unwrap();
@@ -185,7 +242,7 @@ fn a_query_that_sees_no_key_has_no_weight() {
 fn states_that_do_not_belong_together_are_an_error() {
     let mut trace = Trace::new("", "");
     let axis = trace.add_axis("source", tokens(["a", "b", "c"]));
-    let evidence = Evidence::States(States { lse: vec![-80.0; 6], ..states() });
+    let evidence = Evidence::States(States { lse: vec![-80.0; 6].into(), ..states() });
     let site = Site { name: "s".into(), layer: 0, queries: axis, keys: axis, heads: 2, evidence };
     let site = trace.add_site(site).unwrap();
     assert!(matches!(trace.map(site, Head::Mean), Err(Error::Recompute { .. })));
@@ -195,7 +252,7 @@ fn states_that_do_not_belong_together_are_an_error() {
 fn a_small_file_cannot_ask_for_all_memory() {
     let mut trace = Trace::new("", "");
     let axis = trace.add_axis("source", vec![String::new(); 10_000]);
-    let [q, k, lse] = [(); 3].map(|()| vec![1.0; 10_000]);
+    let [q, k, lse] = [(); 3].map(|()| vec![1.0; 10_000].into());
     let evidence = Evidence::States(States { q, k, lse, ..states() });
     let site = Site { name: "s".into(), layer: 0, queries: axis, keys: axis, heads: 1, evidence };
     let site = trace.add_site(site).unwrap();

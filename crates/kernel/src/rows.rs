@@ -11,6 +11,8 @@ mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
 mod packed;
+#[cfg(target_arch = "x86_64")]
+mod packed_quantized;
 mod product;
 mod quantized;
 mod rms_norm;

@@ -183,6 +183,7 @@ fn probes_and_caches() {
         "heads to observe: 4 given, less than 4 expected",
     );
     refused(Pyramid::new(0), "pixels: 0 given, between 1 and 65536 expected");
+    refused(Pyramid::strided(0), "stride: 0 given, at least 1 expected");
     let long = View::strided(&x, [1, 1, 40_000, 4], [0; 4]).unwrap();
     refused(
         Attention::default().observe(&long, &long, &vec![0.0; 40_000], &mut [&mut Weights::new()]),

@@ -7,6 +7,32 @@ use regard_kernel::probe::{Entropy, Pyramid, Received, Stage, TopKeys, Weights};
 use regard_kernel::{Alibi, Attention, Causal, Dot, Probe, SoftCap};
 
 #[test]
+fn a_stride_gives_every_part_the_pixels_of_the_whole() {
+    let shape = [1, 1, 150, 6];
+    let (q, k) = (numbers(1, size(shape)), numbers(2, size(shape)));
+    let (q, k) = (view(&q, shape), view(&k, shape));
+    let attention = Attention::default().mask(Causal::default());
+    let lse = attention.forward(&q, &k, &k).unwrap().lse;
+    let (mut all, mut whole) = (Weights::new(), Pyramid::strided(8).unwrap());
+    attention.observe(&q, &k, &lse, &mut [&mut all, &mut whole]).unwrap();
+    assert_eq!((whole.shape(), whole.queries(18), whole.keys(2)), ([1, 1, 19, 19], 144..150, 16..24));
+    for pixel in 0..19 * 19 {
+        let (rows, columns) = (whole.queries(pixel / 19), whole.keys(pixel % 19));
+        let pairs = rows.clone().flat_map(|row| columns.clone().map(move |column| all.values()[row * 150 + column]));
+        let (sum, max) = pairs.fold((0.0, 0.0f32), |(sum, max), weight| (sum + f64::from(weight), max.max(weight)));
+        assert_eq!(whole.max()[pixel], max);
+        assert!((f64::from(whole.mean()[pixel]) - sum / (rows.len() * columns.len()) as f64).abs() < 1e-6);
+    }
+    let mut part = Pyramid::strided(8).unwrap();
+    attention.observe_within(&q, &k, &lse, [64..150, 8..30], &mut [&mut part]).unwrap();
+    assert_eq!(part.shape(), [1, 1, 11, 3]);
+    for row in 0..11 {
+        // The last pixel of this part covers fewer keys.
+        assert_eq!(part.max()[row * 3..][..2], whole.max()[(row + 8) * 19 + 1..][..2]);
+    }
+}
+
+#[test]
 fn a_part_of_a_map_is_that_part_of_the_whole() {
     let (q_shape, k_shape) = ([2, 2, 150, 6], [2, 1, 200, 6]);
     let (q, k) = (numbers(1, size(q_shape)), numbers(2, size(k_shape)));

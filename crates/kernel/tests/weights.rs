@@ -60,8 +60,12 @@ fn every_weight_matches_the_definition() {
                 assert_eq!(weight.sizes(), sizes);
                 let close = |found: f32, expected: f64, terms: usize| {
                     let error = (f64::from(found) - expected).abs();
-                    // With blocks, a few rows are rounded to 16 bits.
-                    let each = if name == "blocks" && count <= 16 { 1.6e-5 } else { 1e-7 };
+                    // With blocks, a few rows are rounded to 16 bits, and many may be to 8.
+                    let each = match (name, count) {
+                        ("blocks", ..=16) => 1.6e-5,
+                        ("blocks", _) => 4e-3,
+                        _ => 1e-7,
+                    };
                     let bound = each * terms as f64 + 1e-6;
                     assert!(error < bound, "{name}: {found}, not {expected} ({count}, {width}, {features})");
                 };
@@ -104,6 +108,42 @@ fn threads_and_company_change_no_bit() {
             }
         }
     });
+}
+
+/// Whether a weight in blocks meets rows of 8 bits or of 32, the product is as near to the exact one as rounding allows.
+#[test]
+fn many_rows_and_blocks_are_as_near_as_rounding_allows() {
+    for (count, sizes @ [width, features]) in [(17, [768, 70]), (50, [100, 33]), (400, [1500, 96])] {
+        let (x, w) = (numbers(1, count * width), numbers(2, width * features));
+        let quantized = Quantized::new(&Weight::turned(&w, sizes).unwrap()).unwrap();
+        let exact = widened(&quantized);
+        let mut out = vec![f32::NAN; count * features];
+        rows::linear(&x, &quantized.weight(), &[], &mut out).unwrap();
+        for (i, &found) in out.iter().enumerate() {
+            let (row, weight) = (&x[i / features * width..][..width], &exact[i % features * width..][..width]);
+            // Half a step of each number, were all errors on one side.
+            let step = |block: &[f32]| block.iter().fold(0.0f32, |m, x| m.max(x.abs())) / 127.0;
+            let bound = |(row, weight): (&[f32], &[f64])| {
+                0.502 * f64::from(step(row)) * weight.iter().map(|w| w.abs()).sum::<f64>()
+            };
+            let bound: f64 = row.chunks(32).zip(weight.chunks(32)).map(bound).sum();
+            let error = (f64::from(found) - dot(&wide(row), weight)).abs();
+            assert!(error < bound + 1e-5, "{found}: {error} off, {bound} allowed ({count}, {width}, {features})");
+        }
+    }
+    // Numbers that eight bits hold exactly leave no error at all.
+    let whole = |i: usize| ((i * 37 + 11) % 255) as f32 - 127.0;
+    let (count, sizes @ [width, features]) = (20, [64, 40]);
+    let mut x: Vec<f32> = (0..count * width).map(whole).collect();
+    let mut w: Vec<f32> = (0..width * features).map(|i| whole(3 * i)).collect();
+    x.chunks_mut(32).chain(w.chunks_mut(32)).for_each(|block| block[5] = 127.0);
+    let quantized = Quantized::new(&Weight::turned(&w, sizes).unwrap()).unwrap();
+    let mut out = vec![f32::NAN; count * features];
+    rows::linear(&x, &quantized.weight(), &[], &mut out).unwrap();
+    for (i, &found) in out.iter().enumerate() {
+        let (row, weight) = (&x[i / features * width..][..width], &w[i % features * width..][..width]);
+        assert_eq!(f64::from(found), dot(&wide(row), &wide(weight)));
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Trace {
     ) -> PyResult<()> {
         let weights = Array::read("weights", weights)?;
         let heads = weights.shape().first().copied().unwrap_or(0);
-        let evidence = Evidence::Weights(weights.numbers()?.into_owned());
+        let evidence = Evidence::Weights(weights.numbers()?.into_owned().into());
         self.0.add_site(Site { name, layer, queries, keys, heads, evidence }).map_err(refused)?;
         Ok(())
     }
@@ -81,9 +81,9 @@ impl Trace {
             return Err(PyValueError::new_err("states are [head, position, feature]"));
         };
         let states = States {
-            q: q.numbers()?.into_owned(),
-            k: k.numbers()?.into_owned(),
-            lse: lse.numbers()?.into_owned(),
+            q: q.numbers()?.into_owned().into(),
+            k: k.numbers()?.into_owned().into(),
+            lse: lse.numbers()?.into_owned().into(),
             key_heads,
             width,
             scale,

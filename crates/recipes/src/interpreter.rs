@@ -273,7 +273,7 @@ impl Interpreter {
                 queries,
                 keys,
                 heads,
-                evidence: Evidence::Weights(weights),
+                evidence: Evidence::Weights(weights.into()),
             })?;
         }
         Ok(trace)

@@ -31,7 +31,7 @@ pub(crate) fn trace(title: String, model: String, axis: (String, Vec<String>), s
             queries: axis,
             keys: axis,
             heads,
-            evidence: Evidence::Weights(weights),
+            evidence: Evidence::Weights(weights.into()),
         })?;
     }
     Ok(trace)

@@ -13,6 +13,7 @@ mod llama;
 mod pretrained;
 mod process;
 mod pronounce;
+mod studio;
 mod task;
 mod train;
 mod translate;

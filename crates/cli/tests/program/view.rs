@@ -15,10 +15,10 @@ fn trace_in(folder: &Path) -> String {
 fn a_trace_is_drawn_listed_and_written_as_what_its_name_says() {
     let folder = tempfile::tempdir().unwrap();
     let trace = trace_in(folder.path());
-    let drawn = ran(&["view", &trace]).succeeds();
+    let drawn = ran(&["view", &trace, "--terminal"]).succeeds();
     assert!(drawn.contains("The black cat sleeps.") && drawn.contains("decoder.cross, layer 2"), "{drawn}");
     assert!(drawn.contains("attention weight"), "{drawn}");
-    let head = ran(&["view", &trace, "--site", "encoder.self", "--layer", "1", "--head", "2", "--queries", "1..3"]);
+    let head = ran(&["view", &trace, "-t", "--site", "encoder.self", "--layer", "1", "--head", "2", "--queries", "1..3"]);
     let head = head.succeeds();
     assert!(head.contains("encoder.self, layer 1, head 2") && head.contains("source 2 to 3 of"), "{head}");
     assert_eq!(ran(&["view", &trace, "--list"]).succeeds().matches("encoder.self").count(), 3);
@@ -27,6 +27,9 @@ fn a_trace_is_drawn_listed_and_written_as_what_its_name_says() {
         ran(&["view", &trace, "-o", &path.display().to_string()]).succeeds();
         assert!(fs::read_to_string(&path).unwrap().to_lowercase().starts_with(begins), "{name}");
     }
+    let path = folder.path().join("a.pdf");
+    ran(&["view", &trace, "-o", &path.display().to_string()]).succeeds();
+    assert!(fs::read(&path).unwrap().starts_with(b"%PDF-"));
     let path = folder.path().join("a.png");
     ran(&["view", &trace, "--pixels", "3", "-o", &path.display().to_string()]).succeeds();
     assert!(fs::read(&path).unwrap().starts_with(b"\x89PNG"));
@@ -36,13 +39,13 @@ fn a_trace_is_drawn_listed_and_written_as_what_its_name_says() {
 fn what_it_cannot_view_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let trace = trace_in(folder.path());
-    ran(&["view", "nothing.trace"]).fails(&["nothing.trace", "No such file"]);
-    ran(&["view", &trace, "-o", "a.pdf"]).fails(&["a.pdf", ".svg, .png or .html"]);
-    ran(&["view", &trace, "--site", "elsewhere"]).fails(&["\"elsewhere\"", "decoder.cross"]);
-    ran(&["view", &trace, "--head", "9"]).fails(&["head 9"]);
-    ran(&["view", &trace, "--keys", "0..900"]).fails(&["keys: 0..900 of"]);
-    ran(&["view", &trace, "--keys", "3..3"]).misused("FIRST..END");
+    ran(&["view", "nothing.trace", "-t"]).fails(&["nothing.trace", "No such file"]);
+    ran(&["view", &trace, "-o", "a.gif"]).fails(&["a.gif", ".svg, .png, .pdf or .html"]);
+    ran(&["view", &trace, "-t", "--site", "elsewhere"]).fails(&["\"elsewhere\"", "decoder.cross"]);
+    ran(&["view", &trace, "-t", "--head", "9"]).fails(&["head 9"]);
+    ran(&["view", &trace, "-t", "--keys", "0..900"]).fails(&["keys: 0..900 of"]);
+    ran(&["view", &trace, "-t", "--keys", "3..3"]).misused("FIRST..END");
     let cut = folder.path().join("cut.trace");
     fs::write(&cut, &fs::read(&trace).unwrap()[..3000]).unwrap();
-    ran(&["view", &cut.display().to_string()]).fails(&["cut.trace", "not a trace"]);
+    ran(&["view", "-t", &cut.display().to_string()]).fails(&["cut.trace", "not a trace"]);
 }

@@ -79,7 +79,7 @@ fn between(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
 }
 
 /// A layer's activations, checked: `[channel, height, width]`, of at least one channel and place.
-fn activations<'a>(values: &'a [f32], shape: [usize; 3]) -> Result<&'a [f32]> {
+fn activations(values: &[f32], shape: [usize; 3]) -> Result<&[f32]> {
     if shape.contains(&0) {
         return field("activations", format!("{shape:?}"), "at least one channel, row and column");
     }

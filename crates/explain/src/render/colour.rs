@@ -1,4 +1,4 @@
-//! The one colour scale: dark blue is 0, yellow is 1.
+//! The two colour scales: from dark blue for 0 to yellow for 1, and from blue for −1 over white to orange for 1.
 
 /// The published 256-entry table, where it bends; straight lines between these points stay within 2 of 255 of it.
 #[rustfmt::skip]
@@ -25,8 +25,34 @@ pub fn cividis(weight: f32) -> [u8; 3] {
 
 /// The colour of a weight as `#rrggbb`, for SVG and CSS.
 pub(crate) fn hex(weight: f32) -> String {
-    let [red, green, blue] = cividis(weight);
+    written(cividis(weight))
+}
+
+/// Blue, what is neither, and orange: apart in lightness from the middle, and in hue for every kind of colour vision.
+const BLUE: [u8; 3] = [0x1b, 0x5e, 0xa8];
+const NEITHER: [u8; 3] = [0xf6, 0xf5, 0xf2];
+const ORANGE: [u8; 3] = [0xd9, 0x6a, 0x0b];
+
+/// Red, green and blue for a signed share from −1 to 1 (clamped; NaN counts as 0): blue below 0, orange above.
+pub fn diverging(share: f32) -> [u8; 3] {
+    let end = if share < 0.0 { BLUE } else { ORANGE };
+    let far = share.abs().min(1.0);
+    let far = if far.is_nan() || share.is_nan() { 0.0 } else { far };
+    std::array::from_fn(|at| {
+        let [from, to] = [NEITHER[at], end[at]].map(f32::from);
+        (from + (to - from) * far).round() as u8
+    })
+}
+
+/// A colour as `#rrggbb`.
+pub(crate) fn written([red, green, blue]: [u8; 3]) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// Whether writing on the diverging colour of this share should be dark.
+pub(crate) fn wants_dark_text_on(share: f32) -> bool {
+    // Orange is lighter than blue.
+    share > -0.55
 }
 
 /// Whether writing on the colour of this weight should be dark.
@@ -43,6 +69,14 @@ mod tests {
         assert_eq!(cividis(0.0), [0x00, 0x22, 0x4e]);
         assert_eq!(cividis(126.0 / 255.0), [0x7b, 0x7a, 0x78]);
         assert_eq!(cividis(1.0), [0xfe, 0xe8, 0x38]);
+    }
+
+    #[test]
+    fn signs_are_blue_and_orange() {
+        assert_eq!([diverging(-1.0), diverging(0.0), diverging(1.0)], [BLUE, NEITHER, ORANGE]);
+        assert_eq!([diverging(-9.0), diverging(f32::NAN), diverging(f32::INFINITY)], [BLUE, NEITHER, ORANGE]);
+        let [red, _, blue] = diverging(-0.5);
+        assert!(blue > red);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::colour::hex;
 use super::label::visible;
+use super::{Explained, svg};
 use crate::json::{Document, to_string};
 use crate::{Result, Trace};
 
@@ -42,4 +43,32 @@ pub fn page(traces: &[Trace]) -> Result<String> {
         rest = after;
     }
     Ok(page + rest)
+}
+
+/// A page of explanations, each the picture that [`svg::explained`] draws: no script and no request, which its content security policy
+/// forbids, and nothing in a token is taken for markup.
+///
+/// # Errors
+/// What [`svg::explained`] says.
+pub fn explained(explanations: &[Explained]) -> Result<String> {
+    let mut page = String::from(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>Explanations · Regard</title>
+</head>
+<body>
+<main>
+"#,
+    );
+    for explanation in explanations {
+        page += "<p>\n";
+        page += &svg::explained(explanation)?;
+        page += "</p>\n";
+    }
+    Ok(page + "</main>\n</body>\n</html>\n")
 }

@@ -1,5 +1,7 @@
-//! Attention as SVG: one map with its tokens, all layers and heads side by side, or small maps of a mechanism.
+//! Attention as SVG: one map with its tokens, all layers and heads side by side, or small maps of a mechanism; and text coloured by
+//! an explanation's scores.
 
+mod explained;
 mod grid;
 mod panels;
 
@@ -13,6 +15,7 @@ use super::label::visible;
 use super::panel::stops;
 use crate::{Error, Result};
 
+pub use explained::explained;
 pub use grid::grid;
 pub use panels::panels;
 

@@ -1,5 +1,6 @@
 //! Maps drawn with the characters of a terminal.
 
+mod explained;
 mod panels;
 
 use std::iter::repeat_n;
@@ -9,6 +10,7 @@ use super::label::{Cluster, clusters, joined, shorten, width as columns_of};
 use super::panel::Scale;
 use crate::Map;
 
+pub use explained::explained;
 pub use panels::panels;
 
 /// What a terminal can show.

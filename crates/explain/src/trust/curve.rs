@@ -2,7 +2,16 @@
 //!
 //! Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018, arXiv:1806.07421.
 
+use super::Curve;
 use super::erasure::{Number, first};
+
+impl Curve {
+    /// Whether it has two points or more, each with all its numbers.
+    pub(super) fn is_whole(&self) -> bool {
+        let points = self.shares.len();
+        points >= 2 && [self.values.len(), self.random.len()] == [points; 2]
+    }
+}
 
 /// How many places went at each point of a curve.
 pub(super) fn counts(places: usize, steps: usize) -> Vec<usize> {

@@ -2,7 +2,7 @@
 //!
 //! | number | question | better |
 //! |---|---|---|
-//! | comprehensiveness | does the number fall when the places said to matter most are missing? | higher |
+//! | comprehensiveness | does the number fall when the places with the highest scores are missing? | higher |
 //! | sufficiency | how much is lost when only they stay? | lower |
 //! | deletion | how fast does the number fall as places go, the highest first? | lower |
 //! | insertion | how fast does it rise as they come, the highest first? | higher |
@@ -17,6 +17,7 @@ mod correlation;
 mod curve;
 mod erasure;
 mod measure;
+mod strip;
 mod summary;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ use crate::Perturbation;
 
 pub use correlation::spearman;
 pub use measure::measure;
+pub(crate) use strip::number;
+pub use strip::{Better, Line};
 pub use summary::mean;
 
 /// How trust is measured.

@@ -12,7 +12,8 @@ const STEPS: usize = 20;
 /// The mean of many inputs' trust: of each number over the inputs where it was measured, with a bootstrap interval over inputs.
 ///
 /// # Errors
-/// [`Error::Field`](crate::Error::Field) for no inputs, or inputs of different methods or perturbations, which have no common mean.
+/// [`Error::Field`](crate::Error::Field) for no inputs, inputs of different methods or perturbations, which have no common mean,
+/// or a curve whose parts do not belong together.
 pub fn mean(inputs: &[Trust]) -> Result<Trust> {
     let Some(first) = inputs.first() else { return field("inputs", 0, "at least 1") };
     if let Some(other) = inputs.iter().find(|other| other.method != first.method) {
@@ -20,6 +21,14 @@ pub fn mean(inputs: &[Trust]) -> Result<Trust> {
     }
     if let Some(other) = inputs.iter().find(|other| other.perturbation != first.perturbation) {
         return field("perturbation", &other.perturbation, "the same for every input");
+    }
+    let curves = || inputs.iter().flat_map(|trust| [&trust.deletion, &trust.insertion]).flatten();
+    if let Some(curve) = curves().find(|curve| !curve.is_whole()) {
+        return field(
+            "curve",
+            format!("{} shares", curve.shares.len()),
+            "at least 2, with a value and a random one each",
+        );
     }
     if inputs.len() == 1 {
         return Ok(first.clone());

@@ -13,11 +13,22 @@ use crate::{Error, Result};
 /// attention goes on the whole, and the greatest, which keeps a single bright pair visible among millions.
 #[derive(Clone, Debug)]
 pub struct Pyramid {
-    pixels: usize,
+    grid: Grid,
+    ends: [usize; 2],
+    /// As long as its pixels would be if the last one were whole.
     lengths: [usize; 2],
     shape: [usize; 4],
     mean: Vec<f32>,
     max: Vec<f32>,
+}
+
+/// What decides how many positions a pixel covers.
+#[derive(Clone, Copy, Debug)]
+enum Grid {
+    /// At most so many pixels.
+    Pixels(usize),
+    /// So many positions under each.
+    Stride(usize),
 }
 
 impl Pyramid {
@@ -29,7 +40,23 @@ impl Pyramid {
         if !(1..=65536).contains(&pixels) {
             return Err(Error::new("pixels", pixels, "between 1 and 65536"));
         }
-        Ok(Self { pixels, lengths: [0; 2], shape: [0; 4], mean: Vec::new(), max: Vec::new() })
+        Ok(Self::of(Grid::Pixels(pixels)))
+    }
+
+    /// Exactly `stride` positions under a pixel, along each side; fewer only under the last. Pixels of parts of a map that begin at
+    /// multiples of `stride` are those of the whole map.
+    ///
+    /// # Errors
+    /// If `stride` is 0.
+    pub fn strided(stride: usize) -> Result<Self> {
+        if stride == 0 {
+            return Err(Error::new("stride", stride, "at least 1"));
+        }
+        Ok(Self::of(Grid::Stride(stride)))
+    }
+
+    fn of(grid: Grid) -> Self {
+        Self { grid, ends: [0; 2], lengths: [0; 2], shape: [0; 4], mean: Vec::new(), max: Vec::new() }
     }
 
     /// `[batch, head, pixel of queries, pixel of keys]`.
@@ -49,12 +76,12 @@ impl Pyramid {
 
     /// The queries under a pixel of the vertical axis.
     pub fn queries(&self, pixel: usize) -> Range<usize> {
-        under(pixel, self.lengths[0], self.shape[2])
+        shown(pixel, self.lengths[0], self.shape[2], self.ends[0])
     }
 
     /// The keys under a pixel of the horizontal axis.
     pub fn keys(&self, pixel: usize) -> Range<usize> {
-        under(pixel, self.lengths[1], self.shape[3])
+        shown(pixel, self.lengths[1], self.shape[3], self.ends[1])
     }
 }
 
@@ -64,6 +91,12 @@ fn under(pixel: usize, length: usize, pixels: usize) -> Range<usize> {
         return 0..0;
     }
     (pixel * length).div_ceil(pixels)..((pixel + 1) * length).div_ceil(pixels)
+}
+
+/// Those of them that there are.
+fn shown(pixel: usize, length: usize, pixels: usize, end: usize) -> Range<usize> {
+    let under = under(pixel, length, pixels);
+    under.start.min(end)..under.end.min(end)
 }
 
 /// Cuts a range of positions where the pixel changes.
@@ -79,8 +112,15 @@ fn runs(range: Range<usize>, length: usize, pixels: usize) -> impl Iterator<Item
 
 impl Probe for Pyramid {
     fn begin(&mut self, shape: &Shape) -> Result<()> {
-        let (rows, columns) = (shape.queries.min(self.pixels), shape.keys.min(self.pixels));
-        self.lengths = [shape.queries, shape.keys];
+        self.ends = [shape.queries, shape.keys];
+        let [rows, columns] = self.ends.map(|length| match self.grid {
+            Grid::Pixels(most) => length.min(most),
+            Grid::Stride(stride) => length.div_ceil(stride),
+        });
+        self.lengths = match self.grid {
+            Grid::Pixels(_) => self.ends,
+            Grid::Stride(stride) => [rows, columns].map(|pixels| pixels.saturating_mul(stride)),
+        };
         self.shape = [shape.batch, shape.heads, rows, columns];
         let size = self.shape.iter().try_fold(1usize, |size, &n| size.checked_mul(n));
         let Some(size) = size.filter(|&size| size <= super::Weights::LIMIT) else {
@@ -110,10 +150,10 @@ impl Probe for Pyramid {
         let first = (block.batch * heads + block.head) * rows * columns;
         let Strip { sums, maxima, .. } = page_of(page);
         for (run, (row, _)) in runs(block.queries.clone(), queries, rows).enumerate() {
-            let of_row = under(row, queries, rows).len();
+            let of_row = shown(row, queries, rows, self.ends[0]).len();
             for column in 0..columns {
                 let (pixel, noted) = (first + row * columns + column, run * columns + column);
-                self.mean[pixel] += sums[noted] / (of_row * under(column, keys, columns).len()) as f32;
+                self.mean[pixel] += sums[noted] / (of_row * shown(column, keys, columns, self.ends[1]).len()) as f32;
                 self.max[pixel] = greater(self.max[pixel], maxima[noted]);
             }
         }

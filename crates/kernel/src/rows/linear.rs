@@ -5,8 +5,12 @@
 //! fast as memory delivers it, and each feature is a dot product.
 
 use super::packed::{Right, add_product, fill, product};
+#[cfg(target_arch = "x86_64")]
+use super::packed_quantized;
 use super::stream::{self, add_dots};
 use super::{LinearGradients, Weight};
+#[cfg(target_arch = "x86_64")]
+use crate::element::Data;
 use crate::simd::{Lanes, multiversion};
 use crate::view::Matrix;
 use crate::{Error, Result};
@@ -36,6 +40,11 @@ pub fn linear(rows: &[f32], weight: &Weight, bias: &[f32], out: &mut [f32]) -> R
         fill(bias, features, out);
         add_dots(rows, weight.matrix, out);
     } else {
+        #[cfg(target_arch = "x86_64")]
+        if let (Data::Quantized(numbers, scales), true) = (weight.matrix.data, packed_quantized::is_fast()) {
+            packed_quantized::product(rows, weight.matrix, (numbers, scales), bias, out);
+            return Ok(());
+        }
         product(Matrix::panel(rows, count, width, width), Right::of(weight.matrix.transposed()), bias, out);
     }
     Ok(())

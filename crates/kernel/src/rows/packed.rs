@@ -15,11 +15,13 @@ use crate::{pack, scratch};
 
 /// Columns of a panel: as many vectors as the micro-kernel has side by side.
 const PANEL: usize = 64;
-/// Rows of a panel that are packed at a time: with them, half of the second cache is left for what they are multiplied with.
-const DEPTH: usize = 384;
+/// Rows of a panel that are packed at a time: a quarter of the second cache.
+const DEPTH: usize = 1024;
+/// Rows of the result whose sums are kept at hand.
+const GROUP: usize = 4 * TILE;
 /// Rows of the result that a task has at least, for the sake of which a panel is packed once more.
 const LEAST: usize = 192;
-/// Rows of the result that a task has at most: the sums stay in the second cache.
+/// Rows of the result that a task has at most.
 const MOST: usize = 768;
 /// Rows of a task are a multiple of this, which the micro-kernel cuts without a rest.
 const TILE: usize = 6;
@@ -63,11 +65,26 @@ impl<'a> Right<'a> {
 
 /// What a product is added to.
 #[derive(Clone, Copy)]
-enum Start<'a> {
+pub(super) enum Start<'a> {
     /// What the result holds.
     Sum,
     /// A number a column, or 0 where there are none; what the result held is forgotten without being read.
     Bias(&'a [f32]),
+}
+
+impl Start<'_> {
+    /// Puts it into sums for some columns of rows of the result, padded with 0 to so many lanes.
+    fn fill(&self, columns: Range<usize>, out: &[&mut [f32]], sums: &mut [f32], lanes: usize) {
+        for (sums, out) in sums.chunks_exact_mut(lanes).zip(out) {
+            let (held, padding) = sums.split_at_mut(columns.len());
+            match self {
+                Start::Sum => held.copy_from_slice(out),
+                Start::Bias([]) => held.fill(0.0),
+                Start::Bias(bias) => held.copy_from_slice(&bias[columns.clone()]),
+            }
+            padding.fill(0.0);
+        }
+    }
 }
 
 /// `out += left · right`, contiguous. Each element is summed in an order that only the sizes decide.
@@ -136,44 +153,52 @@ fn add_few(left: Matrix<'_>, right: Stored<'_>, out: &mut [f32]) {
     });
 }
 
-/// As [`add_product`], for many rows. A task has a panel's columns of some rows; it packs the panel and adds up in memory of
-/// its own, which no other task's share lies between.
+/// As [`add_product`], for many rows. A task packs the part of the panel that it multiplies with; a few rows of the result
+/// stay in the first cache until all of that is added, and go to where they belong once.
 fn add_packed(left: Matrix<'_>, right: Right<'_>, start: Start<'_>, out: &mut [f32]) {
-    let columns = right.columns();
+    by_panels(left.columns, right.columns(), out, |rows, panel, out| {
+        let lanes = pad(panel.len());
+        scratch::with([GROUP * lanes, DEPTH.min(left.columns) * lanes], |[sums, packed]| {
+            let mut start = start;
+            for depth in blocks(0..left.columns, DEPTH) {
+                right.pack(depth.clone(), panel.clone(), packed);
+                let left = part(left.slice(rows.clone()), depth);
+                for (group, out) in blocks(0..rows.len(), GROUP).zip(out.chunks_mut(GROUP)) {
+                    let sums = &mut sums[..group.len() * lanes];
+                    start.fill(panel.clone(), out, sums, lanes);
+                    gemm_strided(1.0, left.slice(group), packed, Base::Sum, sums, [lanes; 2], 0..lanes);
+                    for (sums, out) in sums.chunks_exact(lanes).zip(out) {
+                        out.copy_from_slice(&sums[..out.len()]);
+                    }
+                }
+                start = Start::Sum;
+            }
+        });
+    });
+}
+
+/// Cuts a product, a sum of `depth` terms an element, into tasks. Each is given its rows, its panel of columns, and the
+/// panel's part of those rows.
+pub(super) fn by_panels(
+    depth: usize,
+    columns: usize,
+    out: &mut [f32],
+    multiply: impl Fn(Range<usize>, Range<usize>, &mut [&mut [f32]]) + Sync,
+) {
+    let count = out.len() / columns;
     // As many rows a task as leave enough tasks for every thread.
     let wanted = (4 * rayon::current_num_threads()).div_ceil(columns.div_ceil(PANEL));
-    let tall = left.rows.div_ceil(wanted).clamp(LEAST, MOST).next_multiple_of(TILE);
+    let tall = count.div_ceil(wanted).clamp(LEAST, MOST).next_multiple_of(TILE);
     let mut tasks = vec![];
-    for (rows, out) in blocks(0..left.rows, tall).zip(out.chunks_mut(tall * columns)) {
+    for (rows, out) in blocks(0..count, tall).zip(out.chunks_mut(tall * columns)) {
         let before = tasks.len();
         tasks.extend(blocks(0..columns, PANEL).map(|panel| (rows.clone(), panel, Vec::with_capacity(rows.len()))));
         for row in out.chunks_exact_mut(columns) {
             tasks[before..].iter_mut().zip(row.chunks_mut(PANEL)).for_each(|((.., rows), part)| rows.push(part));
         }
     }
-    let work = left.rows as f64 * left.columns as f64 * columns as f64;
-    run(work, tasks, |(rows, panel, mut out)| {
-        let lanes = pad(panel.len());
-        scratch::with([rows.len() * lanes, DEPTH * lanes], |[sums, packed]| {
-            for (sums, out) in sums.chunks_exact_mut(lanes).zip(&out) {
-                let (held, padding) = sums.split_at_mut(out.len());
-                match start {
-                    Start::Sum => held.copy_from_slice(out),
-                    Start::Bias([]) => held.fill(0.0),
-                    Start::Bias(bias) => held.copy_from_slice(&bias[panel.clone()]),
-                }
-                padding.fill(0.0);
-            }
-            for depth in blocks(0..left.columns, DEPTH) {
-                right.pack(depth.clone(), panel.clone(), packed);
-                let left = part(left.slice(rows.clone()), depth);
-                gemm_strided(1.0, left, packed, Base::Sum, sums, [lanes; 2], 0..lanes);
-            }
-            for (sums, out) in sums.chunks_exact(lanes).zip(&mut out) {
-                out.copy_from_slice(&sums[..out.len()]);
-            }
-        });
-    });
+    let work = count as f64 * depth as f64 * columns as f64;
+    run(work, tasks, |(rows, panel, mut out)| multiply(rows, panel, &mut out));
 }
 
 /// Some of the columns.

@@ -55,7 +55,6 @@ impl Normalize {
         let weigh = |weight: &dyn Fn(f64) -> f64| scores.iter().map(|e| e.map_or(0.0, weight)).collect();
         let sum = |term: &dyn Fn(f64) -> f64| scores.iter().flatten().map(|&e| term(e)).sum::<f64>();
         let max = scores.iter().flatten().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-        let nothing = max == f64::NEG_INFINITY;
         match self {
             Self::Softmax { temperature } => {
                 let max = sink.max(max / temperature);
@@ -65,7 +64,9 @@ impl Normalize {
             }
             Self::Sigmoid { bias } => {
                 let bias = bias.unwrap_or(-(scores.len() as f64).ln());
-                (weigh(&|e| 1.0 / (1.0 + (-e - bias).exp())), if nothing { max } else { -bias })
+                // Below e⁻⁶⁹ the kernel's exponential is 0, and a row of such weights sees nothing.
+                let nothing = max + bias < -69.0;
+                (weigh(&|e| 1.0 / (1.0 + (-e - bias).exp())), if nothing { f64::NEG_INFINITY } else { -bias })
             }
             Self::Sparsemax => {
                 let total = |tau: f64| sum(&|e| (e - tau).max(0.0));

@@ -47,9 +47,9 @@ impl Interpreter {
                 all.into_data().try_into_vec().expect("states are f32")
             };
             let states = States {
-                q: joined(|look| look.queries.clone()),
-                k: joined(|look| look.keys.clone()),
-                lse: joined(|look| look.lse.clone().unsqueeze_dim(3)),
+                q: joined(|look| look.queries.clone()).into(),
+                k: joined(|look| look.keys.clone()).into(),
+                lse: joined(|look| look.lse.clone().unsqueeze_dim(3)).into(),
                 key_heads,
                 width,
                 scale: (width as f32).powf(-0.5),
