@@ -1,14 +1,18 @@
 //! `regard studio`: a local page in which text is typed into a model, and what the model looked at is seen at once.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
 use regard_explain::Trace;
+use regard_explain::trust::{Line, Protocol, measure};
+use regard_recipes::question::{Ask, Method};
 use regard_recipes::trained::Trained;
 use regard_studio::{Model, Work, browse};
+use serde_json::{Value, json};
 
-use crate::{Result, hub, shipped};
+use crate::{Result, shipped};
 
 #[derive(Args)]
 pub struct Studio {
@@ -33,10 +37,7 @@ pub struct Page {
 
 impl Studio {
     pub fn run(self) -> Result {
-        let model = match &self.model {
-            Some(path) => Trained::load(&hub::model(path)?)?,
-            None => Trained::Interpreter(shipped::interpreter(None)?.into()),
-        };
+        let model = shipped::trained(self.model.as_deref())?;
         let name = self.model.as_ref().map_or("the built-in translator".into(), |path| path.display().to_string());
         self.page.serve(regard_studio::Studio::new().with_model(Typed { name, model }), "")
     }
@@ -77,4 +78,43 @@ impl Model for Typed {
         work.progress("reading", 0, 0);
         Ok(self.model.trace(text)?)
     }
+
+    fn explanations(&self) -> Vec<String> {
+        Method::ALL.map(|method| method.name().to_owned()).into()
+    }
+
+    /// What the model finds likeliest, explained, and the trust strip, as `regard attribute` has them.
+    fn explain(&self, text: &str, explanation: &str, work: &Work) -> Result<Value> {
+        let method: Method = explanation.parse()?;
+        let protocol = Protocol::default();
+        let told = |what: String| {
+            move |done: usize, of: usize| {
+                work.progress(&what, done, of);
+                if work.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+        };
+        let question = self.model.question(text, &Ask::default())?;
+        let found = method.explain(&question, &mut told(method.to_string()))?;
+        let shuffled = self.model.shuffled(protocol.seed)?;
+        let other = method.explain(&question.to(&shuffled)?, &mut told(format!("{method}, nothing learned")))?;
+        let trust = measure(&question, &found, Some(&other), &protocol, &mut told(format!("{method}, trust")))?;
+        let tokens: Vec<_> = question.tokens().into_iter().zip(&found.scores).collect();
+        Ok(json!({
+            "caption": format!("{} of {} ({}); {}", found.method, question.number(), found.note, trust.conditions()),
+            "tokens": tokens.iter().map(|(text, value)| json!({ "text": text, "value": value })).collect::<Vec<_>>(),
+            "trust": trust.lines().iter().map(row).collect::<Vec<_>>(),
+        }))
+    }
+}
+
+/// A line of the strip as the page wants it.
+fn row(line: &Line) -> Value {
+    let Some(measured) = line.measured else { return json!({ "name": line.name }) };
+    let [low, high] = measured.random_interval;
+    let verdict = line.verdict().map(|verdict| format!("; this is {verdict}")).unwrap_or_default();
+    json!({
+        "name": line.name, "value": measured.value, "baseline": measured.random,
+        "low": measured.interval.map(|[low, _]| low), "high": measured.interval.map(|[_, high]| high),
+        "note": format!("better is {}; random orders {low:.3} to {high:.3}{verdict}", line.better),
+    })
 }

@@ -58,7 +58,9 @@ impl View {
             return self.open();
         }
         let [path] = &self.traces[..] else {
-            return Err("one trace at a time is drawn; without -o, --terminal and --list, the studio shows several".into());
+            return Err(
+                "one trace at a time is drawn; without -o, --terminal and --list, the studio shows several".into()
+            );
         };
         let trace = Trace::load(path)?;
         if self.list {

@@ -93,7 +93,7 @@ fn a_classifier_is_explained_as_captum_and_autograd_explain_it() {
 
     let inside = question.inside().unwrap();
     let weights = inside.trace.sites().iter().flat_map(|site| match &site.evidence {
-        regard_explain::Evidence::Weights(weights) => weights.clone(),
+        regard_explain::Evidence::Weights(weights) => weights.to_vec(),
         _ => Vec::new(),
     });
     close("weights", &weights.collect::<Vec<_>>(), &oracle["weights"], 1e-4);

@@ -13,7 +13,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let number = |at: usize, usual: usize| arguments.get(at).map_or(Some(usual), |text| text.parse().ok());
     let sizes = (number(1, 0), number(2, 1), number(3, 8), number(4, 64));
-    let (Some(file), (Some(tokens @ 1..), Some(layers), Some(heads), Some(width @ 8..))) = (arguments.first(), sizes) else {
+    let (Some(file), (Some(tokens @ 1..), Some(layers), Some(heads), Some(width @ 8..))) = (arguments.first(), sizes)
+    else {
         eprintln!("usage: long FILE TOKENS [LAYERS [HEADS [WIDTH]]], a width of at least 8");
         return ExitCode::from(2);
     };
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
 
 fn trace(tokens: usize, layers: usize, heads: usize, width: usize) -> regard_explain::Result<Trace> {
     let mut trace = Trace::new(format!("{tokens} made-up tokens"), "made up");
-    let axis = trace.add_axis("text", (0..tokens).map(|at| WORDS[at * 7 % 11 + usize::from(at % 23 == 22)].into()).collect());
+    let axis =
+        trace.add_axis("text", (0..tokens).map(|at| WORDS[at * 7 % 11 + usize::from(at % 23 == 22)].into()).collect());
     for layer in 0..layers {
         let (mut q, mut k, mut lse) = (Vec::new(), Vec::new(), Vec::new());
         for head in 0..heads {
@@ -76,7 +78,8 @@ fn states(tokens: usize, width: usize, head: usize) -> (Vec<f32>, Vec<f32>) {
 }
 
 fn log_sum_exp(q: &[f32], k: &[f32], width: usize, query: usize) -> f32 {
-    let row = |all: &'_ [f32], at: usize| -> Vec<f64> { all[at * width..][..width].iter().map(|&x| f64::from(x)).collect() };
+    let row =
+        |all: &'_ [f32], at: usize| -> Vec<f64> { all[at * width..][..width].iter().map(|&x| f64::from(x)).collect() };
     let q = row(q, query);
     let score = |key: usize| -> f64 { q.iter().zip(row(k, key)).map(|(a, b)| a * b).sum() };
     let near = query.saturating_sub(400)..query + 1;

@@ -65,9 +65,10 @@ impl Model for Letters {
     }
 
     fn explain(&self, text: &str, _: &str, _: &Work) -> Result<Value, Box<dyn Error + Send + Sync>> {
-        let tokens = text.chars().take(500).map(|letter| {
-            json!({ "text": letter.to_string(), "value": 1.0 / text.matches(letter).count() as f32 })
-        });
+        let tokens = text
+            .chars()
+            .take(500)
+            .map(|letter| json!({ "text": letter.to_string(), "value": 1.0 / text.matches(letter).count() as f32 }));
         Ok(json!({ "caption": "1 over how often a letter occurs", "tokens": tokens.collect::<Vec<_>>(),
                    "trust": [{ "name": "comprehensiveness", "value": 0.5, "low": 0.25, "high": 0.75, "baseline": 0.125,
                                "note": "made up" }, { "name": "sufficiency" }] }))

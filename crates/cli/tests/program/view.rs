@@ -18,7 +18,8 @@ fn a_trace_is_drawn_listed_and_written_as_what_its_name_says() {
     let drawn = ran(&["view", &trace, "--terminal"]).succeeds();
     assert!(drawn.contains("The black cat sleeps.") && drawn.contains("decoder.cross, layer 2"), "{drawn}");
     assert!(drawn.contains("attention weight"), "{drawn}");
-    let head = ran(&["view", &trace, "-t", "--site", "encoder.self", "--layer", "1", "--head", "2", "--queries", "1..3"]);
+    let head =
+        ran(&["view", &trace, "-t", "--site", "encoder.self", "--layer", "1", "--head", "2", "--queries", "1..3"]);
     let head = head.succeeds();
     assert!(head.contains("encoder.self, layer 1, head 2") && head.contains("source 2 to 3 of"), "{head}");
     assert_eq!(ran(&["view", &trace, "--list"]).succeeds().matches("encoder.self").count(), 3);

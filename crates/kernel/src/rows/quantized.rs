@@ -2,9 +2,10 @@
 //!
 //! `w ≈ s · n`, n from −127 to 127, s a half; 8.5 bits a weight. With `s = max |w| / 127` over the block, the error of a
 //! weight is at most half a step, 1/254 of the greatest in its block (and the rounding of s). A decode waits for the weights
-//! to arrive from memory, so it is nearly four times as fast as with singles; where there are many rows, the time is that of
-//! the products, which are the same. Sums are singles; a few rows are rounded too, but to 16 bits, which is next to nothing. (Dettmers et al., "8-bit
-//! Optimizers via Block-wise Quantization", ICLR 2022, arXiv:2110.02861, is the reason for blocks.)
+//! to arrive from memory, so it is nearly four times as fast as with singles; a few rows are rounded too, but to 16 bits, which is
+//! next to nothing. Many rows are rounded to 8 bits on processors with VNNI, which multiply those faster than singles; others
+//! widen the weights. Sums are singles. (Dettmers et al., "8-bit Optimizers via Block-wise Quantization", ICLR 2022,
+//! arXiv:2110.02861, is the reason for blocks.)
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -55,14 +55,16 @@ impl Question<'_> {
         let axes: Vec<usize> = self.parts.iter().map(|part| trace.add_axis(part.name, self.read(part))).collect();
         for sight in sights {
             let weights = sight.weights()?;
+            let [_, heads, _, _] = weights.dims();
+            let weights: Vec<f32> = weights.into_data().try_into_vec().expect("weights are f32");
             let [query_part, key_part] = self.parts_of(sight.site);
             trace.add_site(TraceSite {
                 name: sight.site.name().into(),
                 layer: sight.layer,
                 queries: axes[query_part],
                 keys: axes[key_part],
-                heads: weights.dims()[1],
-                evidence: Evidence::Weights(weights.into_data().try_into_vec().expect("weights are f32")),
+                heads,
+                evidence: Evidence::Weights(weights.into()),
             })?;
         }
         Ok(trace)
