@@ -36,15 +36,14 @@ fn a_word_of_the_shipped_translation_comes_from_its_source() {
 fn every_method_stands_beside_the_others_and_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let [svg, html] = ["a.svg", "a.html"].map(|name| folder.path().join(name));
-    let files = ["--svg", text(&svg), "--html", text(&html)];
-    let said =
-        ran(&[&["attribute", "A dog runs.", "--method", "all", "--orders", "2"][..], &files].concat()).succeeds();
+    let all = ["attribute", "A dog runs.", "--method", "all", "--orders", "2", "--html", text(&html)];
+    let said = ran(&all).succeeds();
     for method in ["leave-one-out", "integrated gradients", "gradient × attention", "attention flow", "value zeroing"]
     {
         assert!(said.contains(method), "{method} in {said}");
     }
     assert!(said.contains("scores add up to") && said.contains("random orders") && said.contains("better is near 0"));
-    let page = fs::read_to_string(html).unwrap();
+    let page = fs::read_to_string(&html).unwrap();
     assert!(
         page.starts_with("<!doctype html>") && page.matches("<svg").count() == 9 && page.contains("comprehensiveness")
     );
