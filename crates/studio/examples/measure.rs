@@ -2,7 +2,7 @@
 
 use std::env;
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use regard_explain::Trace;
 use regard_studio::Studio;
@@ -47,6 +47,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let [median, most] = quantiles(&mut all);
     println!("all zooms: median {median:.1} ms, 95 % {most:.1} ms; memory {:.0} MB", resident());
+
+    let (start, zoom) = (Instant::now(), length.div_ceil(SIDE).next_power_of_two().trailing_zeros());
+    let head = heads - 1;
+    let fresh = Studio::new().with_trace(&file, Trace::open(&file)?).open(0)?;
+    let mut client = Client::new(&fresh);
+    while client.get(&format!("tile?trace=0&site=0&head={head}&zoom={zoom}&y=0&x=0&pool=max")).words()[2] == 0 {
+        if start.elapsed() > Duration::from_secs(30) {
+            println!("the whole map of a head is a preview for longer than 30 s");
+            return Ok(());
+        }
+    }
+    println!("the whole map of a head is exact after {:.2} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
