@@ -134,8 +134,10 @@ impl Attribute {
         if self.json {
             let heads: Vec<_> = found
                 .iter()
-                .map(|Silenced { site, layer, head, lost }| {
-                    serde_json::json!({ "site": site, "layer": layer + 1, "head": head + 1, "lost": lost })
+                .map(|Silenced { site, layer, head, lost, gradient }| {
+                    serde_json::json!({
+                        "site": site, "layer": layer + 1, "head": head + 1, "lost": lost, "gradient": gradient,
+                    })
                 })
                 .collect();
             let object = serde_json::json!({
@@ -146,10 +148,11 @@ impl Attribute {
             return Ok(out.flush()?);
         }
         writeln!(out, "{}\n", title(question)?)?;
-        writeln!(out, "    lost  what is silent")?;
-        for Silenced { site, layer, head, lost } in found {
-            writeln!(out, "{lost:+8.4}  {site}, layer {}, head {}", layer + 1, head + 1)?;
+        writeln!(out, "    lost  gradient  what is silent")?;
+        for Silenced { site, layer, head, lost, gradient } in found {
+            writeln!(out, "{lost:+8.4}  {gradient:+8.4}  {site}, layer {}, head {}", layer + 1, head + 1)?;
         }
+        writeln!(out, "Gradient: what the answer would lose, were the model linear in what the head finds.")?;
         writeln!(
             out,
             "Heads that stand in for each other are not missed one at a time. How far to trust this: not measured."
@@ -194,11 +197,13 @@ struct Silenced {
     layer: usize,
     head: usize,
     lost: f32,
+    gradient: f32,
 }
 
 /// Every head, the most missed first.
 fn heads(question: &Question, work: &Work) -> Result<Vec<Silenced>> {
-    let sites: Vec<_> = question.looks()?.trace.sites().to_vec();
+    let inside = question.inside()?;
+    let sites = inside.trace.sites();
     let heads: Vec<usize> = sites.iter().map(|site| site.heads).collect();
     // The heads of an attention are read together, when the first is asked for.
     let mut read: Vec<Vec<f32>> = Vec::new();
@@ -218,10 +223,13 @@ fn heads(question: &Question, work: &Work) -> Result<Vec<Silenced>> {
     )?;
     let mut found: Vec<Silenced> = sites
         .iter()
-        .zip(scores)
-        .flat_map(|(site, scores)| {
-            let lost = scores.into_iter().enumerate();
-            lost.map(|(head, lost)| Silenced { site: site.name.clone(), layer: site.layer, head, lost })
+        .zip(scores.iter().zip(&inside.gates))
+        .flat_map(|(site, (scores, gates))| {
+            let heads = scores.iter().zip(gates).enumerate();
+            heads.map(|(head, (&lost, &gradient))| {
+                let (site, layer) = (site.name.clone(), site.layer);
+                Silenced { site, layer, head, lost, gradient }
+            })
         })
         .collect();
     found.sort_by(|a, b| b.lost.total_cmp(&a.lost));

@@ -156,8 +156,13 @@ fn every_method_asks_every_kind_of_model() {
         close(what, &question.without_values(&[vec![true; places]]).unwrap(), &[whole], 1e-5);
         assert_ne!(question.without_values(&[without]).unwrap(), [whole], "{what}");
 
-        // A head that is silent, beside what the gate's gradient says of the attention it belongs to.
-        let heads = question.looks().unwrap().trace.sites()[0].heads;
+        // A head that is silent, and how the answer depends on its gate.
+        let inside = question.inside().unwrap();
+        let heads = inside.trace.sites()[0].heads;
+        for (site, gates) in inside.trace.sites().iter().zip(&inside.gates) {
+            assert!(gates.len() == site.heads && gates.iter().all(|gate| gate.is_finite()), "{what}");
+        }
+        assert!(inside.gates.iter().flatten().any(|gate| gate.abs() > 1e-6), "{what}");
         let silenced = question.without_heads(0, heads).unwrap();
         assert!(silenced.len() == heads && silenced.iter().any(|number| (number - whole).abs() > 1e-6), "{what}");
 
