@@ -1,6 +1,7 @@
 //! `regard attribute`: which tokens a model's answer comes from, by one method or all, and how far to trust what they say.
 
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -70,7 +71,7 @@ impl Attribute {
         let shuffled = (!self.no_trust).then(|| model.shuffled(self.asking.seed)).transpose()?;
         let mut found = Vec::new();
         for &method in &methods {
-            let explained = explain(&question, shuffled.as_ref(), method, &protocol, &work);
+            let explained = explain(&question, shuffled.as_ref(), method, &protocol, &mut work.telling());
             match explained {
                 Ok(explained) => found.push(explained),
                 // Of many, those that fit are shown.
@@ -173,21 +174,21 @@ fn title(question: &Question) -> Result<String> {
     Ok(format!("{}: {:.4}", question.number(), question.answer()?))
 }
 
-/// A method's scores and, with a network that has learned nothing, their trust.
+/// A method's scores of a question and, with a network that has learned nothing, their trust. `told` is what is done, how much of how
+/// much, and says whether to go on.
 pub fn explain(
     question: &Question,
     shuffled: Option<&Trained>,
     method: Method,
     protocol: &Protocol,
-    work: &Work,
+    told: &mut dyn FnMut(&str, usize, usize) -> ControlFlow<()>,
 ) -> Result<Explained> {
-    work.begins(method.name());
-    let explanation = method.explain(question, &mut |done, total| work.told(done, total))?;
+    let explanation = method.explain(question, &mut |done, of| told(method.name(), done, of))?;
     let Some(shuffled) = shuffled else { return Ok(Explained { explanation, trust: None }) };
-    work.begins(format!("{method}, nothing learned"));
-    let other = method.explain(&question.to(shuffled)?, &mut |done, total| work.told(done, total))?;
-    work.begins(format!("{method}, trust"));
-    let trust = measure(question, &explanation, Some(&other), protocol, &mut |done, total| work.told(done, total))?;
+    let what = format!("{method}, nothing learned");
+    let other = method.explain(&question.to(shuffled)?, &mut |done, of| told(&what, done, of))?;
+    let what = format!("{method}, trust");
+    let trust = measure(question, &explanation, Some(&other), protocol, &mut |done, of| told(&what, done, of))?;
     Ok(Explained { explanation, trust: Some(trust) })
 }
 

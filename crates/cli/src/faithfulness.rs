@@ -66,7 +66,7 @@ impl Faithfulness {
             for (&method, refused) in methods.iter().zip(&mut refused) {
                 of_text.push(match refused {
                     Some(_) => None,
-                    None => match explain(&question, Some(&shuffled), method, &protocol, &work) {
+                    None => match explain(&question, Some(&shuffled), method, &protocol, &mut work.telling()) {
                         Ok(explained) => explained.trust,
                         Err(_) if work.goes_on().is_break() => break,
                         Err(error) => {

@@ -47,6 +47,16 @@ impl Work {
         self.goes_on()
     }
 
+    /// Both at once: what is worked on, how much of it is done, and whether to go on.
+    pub fn telling(&self) -> impl FnMut(&str, usize, usize) -> ControlFlow<()> {
+        |what, done, total| {
+            if self.bar.message() != what {
+                self.begins(what.to_owned());
+            }
+            self.told(done, total)
+        }
+    }
+
     /// How many of so many texts are done, before what is said of the next.
     pub fn texts(&self, done: usize, of: usize) {
         self.bar.set_prefix(format!("text {} of {of}, ", done + 1));

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use regard_explain::Trace;
-use regard_explain::trust::{Line, Protocol, measure};
+use regard_explain::trust::{Line, Protocol, Trust};
 use regard_recipes::question::{Ask, Method};
 use regard_recipes::trained::Trained;
 use regard_studio::{Model, Work, browse};
 use serde_json::{Value, json};
 
+use crate::attribute::{Explained, explain};
 use crate::{Result, shipped};
 
 #[derive(Args)]
@@ -86,29 +87,27 @@ impl Model for Typed {
     /// What the model finds likeliest, explained, and the trust strip, as `regard attribute` has them.
     fn explain(&self, text: &str, explanation: &str, work: &Work) -> Result<Value> {
         let method: Method = explanation.parse()?;
-        let protocol = Protocol::default();
-        let told = |what: String| {
-            move |done: usize, of: usize| {
-                work.progress(&what, done, of);
-                if work.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            }
+        let mut told = |what: &str, done: usize, of: usize| {
+            work.progress(what, done, of);
+            if work.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
+        let protocol = Protocol::default();
         let question = self.model.question(text, &Ask::default())?;
-        let found = method.explain(&question, &mut told(method.to_string()))?;
         let shuffled = self.model.shuffled(protocol.seed)?;
-        let other = method.explain(&question.to(&shuffled)?, &mut told(format!("{method}, nothing learned")))?;
-        let trust = measure(&question, &found, Some(&other), &protocol, &mut told(format!("{method}, trust")))?;
+        let Explained { explanation: found, trust } =
+            explain(&question, Some(&shuffled), method, &protocol, &mut told)?;
+        let conditions = trust.as_ref().map(Trust::conditions).unwrap_or_default();
         let tokens: Vec<_> = question.tokens().into_iter().zip(&found.scores).collect();
         Ok(json!({
-            "caption": format!("{} of {} ({}); {}", found.method, question.number(), found.note, trust.conditions()),
+            "caption": format!("{} of {} ({}); {}", found.method, question.number(), found.note, conditions),
             "tokens": tokens.iter().map(|(text, value)| json!({ "text": text, "value": value })).collect::<Vec<_>>(),
-            "trust": trust.lines().iter().map(row).collect::<Vec<_>>(),
+            "trust": trust.iter().flat_map(Trust::lines).map(row).collect::<Vec<_>>(),
         }))
     }
 }
 
 /// A line of the strip as the page wants it.
-fn row(line: &Line) -> Value {
+fn row(line: Line) -> Value {
     let Some(measured) = line.measured else { return json!({ "name": line.name }) };
     let [low, high] = measured.random_interval;
     let verdict = line.verdict().map(|verdict| format!("; this is {verdict}")).unwrap_or_default();
