@@ -53,17 +53,12 @@ impl Target {
     }
 }
 
-/// The methods of these names; all of them, for `all`.
+/// The methods of these names, each once; all of them, for `all`.
 pub fn methods(names: &[String]) -> Result<Vec<Method>> {
-    if names.iter().any(|name| name == "all") {
-        return Ok(Method::ALL.to_vec());
-    }
-    let mut methods = Vec::new();
+    let mut methods: Vec<Method> = Vec::new();
     for name in names {
-        let method = name.parse()?;
-        if !methods.contains(&method) {
-            methods.push(method);
-        }
+        let named = if name == "all" { Method::ALL.to_vec() } else { vec![name.parse()?] };
+        methods.extend(named.iter().filter(|method| !methods.contains(method)).copied().collect::<Vec<_>>());
     }
     Ok(methods)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use regard_explain::attribution::head_ablation;
+use regard_explain::render::{self, svg, terminal};
 use regard_explain::trust::{Protocol, Trust, measure};
 use regard_explain::{Explanation, Subject, write_atomically};
 use regard_recipes::question::{Method, Question};
@@ -37,10 +38,10 @@ pub struct Attribute {
     /// Print one JSON object, with all that was measured.
     #[arg(long)]
     json: bool,
-    /// Write the scores as a picture.
+    /// Write the scores as a picture (one method).
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Write them as a page.
+    /// Write them as a page, of any number of methods.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -54,6 +55,9 @@ pub struct Explained {
 impl Attribute {
     pub fn run(self) -> Result {
         let methods = methods(&self.method)?;
+        if self.svg.is_some() && methods.len() > 1 {
+            return Err(format!("--svg takes one method, {} given; --html takes any number", methods.len()).into());
+        }
         let protocol = self.asking.protocol();
         let model = self.asking.model()?;
         let question = model.question(&self.text, &self.target.ask())?;
@@ -79,11 +83,12 @@ impl Attribute {
         }
         work.ends();
         self.print(&question, &found)?;
-        if let Some(path) = &self.svg {
-            write_atomically(path, scores::svg(&question, &found)?.as_bytes())?;
+        let (title, tokens) = (title(&question)?, question.tokens());
+        if let (Some(path), [found]) = (&self.svg, &found[..]) {
+            write_atomically(path, svg::explained(&found.shown(&title, &tokens))?.as_bytes())?;
         }
         if let Some(path) = &self.html {
-            write_atomically(path, scores::page(&question, &found)?.as_bytes())?;
+            write_atomically(path, scores::page(&title, &tokens, &found)?.as_bytes())?;
         }
         Ok(())
     }
@@ -103,17 +108,24 @@ impl Attribute {
             writeln!(out, "{object}")?;
             return Ok(out.flush()?);
         }
-        writeln!(out, "{}: {answer:.4}\n", question.number())?;
-        write!(out, "{}", scores::table(&question.tokens(), found, output::width()))?;
+        let (title, tokens) = (title(question)?, question.tokens());
+        if let [found] = found {
+            let shown = found.shown(&title, &tokens);
+            write!(out, "{}", terminal::explained(&shown, output::colour(), output::width())?)?;
+            return Ok(out.flush()?);
+        }
+        writeln!(out, "{title}\n")?;
+        write!(out, "{}", scores::table(&tokens, found, output::width()))?;
         for Explained { explanation, .. } in found {
-            write!(out, "\n{}: {}", explanation.method, explanation.note)?;
+            write!(out, "{}: {}", explanation.method, explanation.note)?;
             if let Some(sum) = explanation.completeness {
-                let (total, difference, gap) = (sum.total, sum.difference, sum.gap());
-                write!(out, "; scores add up to {total:.4}, which should be {difference:.4}: off by {gap:.1e}")?;
+                let (total, difference) = (sum.total, sum.difference);
+                write!(out, "; scores add up to {total:.4} of {difference:.4}")?;
             }
+            writeln!(out)?;
         }
         let trust: Vec<Trust> = found.iter().filter_map(|found| found.trust.clone()).collect();
-        write!(out, "\n\n{}", strip::table(&trust, output::width()))?;
+        write!(out, "\n{}", strip::table(&trust, output::width()))?;
         Ok(out.flush()?)
     }
 
@@ -122,8 +134,10 @@ impl Attribute {
         if self.json {
             let heads: Vec<_> = found
                 .iter()
-                .map(|Silenced { site, layer, head, lost }| {
-                    serde_json::json!({ "site": site, "layer": layer + 1, "head": head + 1, "lost": lost })
+                .map(|Silenced { site, layer, head, lost, gradient }| {
+                    serde_json::json!({
+                        "site": site, "layer": layer + 1, "head": head + 1, "lost": lost, "gradient": gradient,
+                    })
                 })
                 .collect();
             let object = serde_json::json!({
@@ -133,14 +147,30 @@ impl Attribute {
             writeln!(out, "{object}")?;
             return Ok(out.flush()?);
         }
-        writeln!(out, "{}: {:.4}\n", question.number(), question.answer()?)?;
-        writeln!(out, "    lost  what is silent")?;
-        for Silenced { site, layer, head, lost } in found {
-            writeln!(out, "{lost:+8.4}  {site}, layer {}, head {}", layer + 1, head + 1)?;
+        writeln!(out, "{}\n", title(question)?)?;
+        writeln!(out, "    lost  gradient  what is silent")?;
+        for Silenced { site, layer, head, lost, gradient } in found {
+            writeln!(out, "{lost:+8.4}  {gradient:+8.4}  {site}, layer {}, head {}", layer + 1, head + 1)?;
         }
-        writeln!(out, "Heads that stand in for each other are not missed one at a time. Trust: not measured.")?;
+        writeln!(out, "Gradient: what the answer would lose, were the model linear in what the head finds.")?;
+        writeln!(
+            out,
+            "Heads that stand in for each other are not missed one at a time. How far to trust this: not measured."
+        )?;
         Ok(out.flush()?)
     }
+}
+
+impl Explained {
+    fn shown<'a>(&'a self, title: &'a str, tokens: &'a [String]) -> render::Explained<'a> {
+        let Explained { explanation, trust } = self;
+        render::Explained { title, tokens, explanation, trust: trust.as_ref() }
+    }
+}
+
+/// What is explained, and its value.
+fn title(question: &Question) -> Result<String> {
+    Ok(format!("{}: {:.4}", question.number(), question.answer()?))
 }
 
 /// A method's scores and, with a network that has learned nothing, their trust.
@@ -167,11 +197,13 @@ struct Silenced {
     layer: usize,
     head: usize,
     lost: f32,
+    gradient: f32,
 }
 
 /// Every head, the most missed first.
 fn heads(question: &Question, work: &Work) -> Result<Vec<Silenced>> {
-    let sites: Vec<_> = question.looks()?.trace.sites().to_vec();
+    let inside = question.inside()?;
+    let sites = inside.trace.sites();
     let heads: Vec<usize> = sites.iter().map(|site| site.heads).collect();
     // The heads of an attention are read together, when the first is asked for.
     let mut read: Vec<Vec<f32>> = Vec::new();
@@ -191,10 +223,13 @@ fn heads(question: &Question, work: &Work) -> Result<Vec<Silenced>> {
     )?;
     let mut found: Vec<Silenced> = sites
         .iter()
-        .zip(scores)
-        .flat_map(|(site, scores)| {
-            let lost = scores.into_iter().enumerate();
-            lost.map(|(head, lost)| Silenced { site: site.name.clone(), layer: site.layer, head, lost })
+        .zip(scores.iter().zip(&inside.gates))
+        .flat_map(|(site, (scores, gates))| {
+            let heads = scores.iter().zip(gates).enumerate();
+            heads.map(|(head, (&lost, &gradient))| {
+                let (site, layer) = (site.name.clone(), site.layer);
+                Silenced { site, layer, head, lost, gradient }
+            })
         })
         .collect();
     found.sort_by(|a, b| b.lost.total_cmp(&a.lost));

@@ -14,7 +14,7 @@ pub struct Pronounce {
     /// Words.
     #[arg(required = true)]
     words: Vec<String>,
-    /// Folder of a trained model: a run of `regard train g2p`.
+    /// Folder of a trained model, a run of `regard train g2p`; the one that comes with the program unless given.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     /// Hypotheses that beam search keeps; 1 is greedy.

@@ -44,7 +44,8 @@ impl Rollout {
         }
         let work = Work::new(interruption()?)?;
         work.begins(if self.flow { "attention flow" } else { "rollout" });
-        let found = if self.flow { flows(&trace, site, &work)? } else { rolled(&trace, site, &work)? };
+        let joined = joined(&trace)?;
+        let found = if self.flow { flows(&joined, site, &work)? } else { rolled(&joined, site, &work)? };
         work.ends();
         self.show(&trace, site, &found)
     }
@@ -67,7 +68,7 @@ impl Rollout {
             let maps: Vec<_> = found
                 .iter()
                 .map(|(axis, map)| {
-                    let axis = &trace.axes()[*axis];
+                    let axis = &trace.axes()[read(trace, drawn, *axis)];
                     serde_json::json!({ "to": axis.name, "tokens": axis.tokens, "shares": map.weights })
                 })
                 .collect();
@@ -78,7 +79,7 @@ impl Rollout {
             writeln!(out, "{object}")?;
         }
         for (at, (axis, map)) in found.iter().enumerate() {
-            let axis = &trace.axes()[*axis];
+            let axis = &trace.axes()[read(trace, drawn, *axis)];
             let subtitle = format!("{what} of {} up to layer {}, to {}", drawn.name, drawn.layer + 1, axis.name);
             if !self.json {
                 writeln!(out, "{subtitle}\n")?;
@@ -114,7 +115,7 @@ fn rolled(trace: &Trace, site: usize, work: &Work) -> Result<Vec<(usize, Map)>> 
     let found = rollout(trace, site, &mut |done, total| work.told(done, total))?;
     let site = &trace.sites()[site];
     let source = found.source.map(|map| (site.keys, map));
-    Ok(source.into_iter().chain([(read(trace, site), found.own)]).collect())
+    Ok(source.into_iter().chain([(site.queries, found.own)]).collect())
 }
 
 /// The same of a flow to each query.
@@ -131,14 +132,28 @@ fn flows(trace: &Trace, site: usize, work: &Work) -> Result<Vec<(usize, Map)>> {
     if !source.is_empty() {
         maps.push((drawn.keys, Map::new(queries, source.len() / queries, source)?));
     }
-    maps.push((read(trace, drawn), Map::new(queries, queries, own)?));
+    maps.push((drawn.queries, Map::new(queries, queries, own)?));
     Ok(maps)
 }
 
-/// The axis of the tokens that a site's queries see of their own sequence: where they are written, those read are one behind.
-fn read(trace: &Trace, site: &Site) -> usize {
+/// Where a decoder's tokens are written, those that it reads are on an axis of their own, one behind: here both are one, position by
+/// position, as they are in the network.
+fn joined(trace: &Trace) -> Result<Trace> {
+    let mut joined = Trace::new(trace.title.clone(), trace.model.clone());
+    for axis in trace.axes() {
+        joined.add_axis(axis.name.clone(), axis.tokens.clone());
+    }
+    for site in trace.sites() {
+        let keys = if read(trace, site, site.queries) == site.keys { site.queries } else { site.keys };
+        joined.add_site(Site { keys, ..site.clone() })?;
+    }
+    Ok(joined)
+}
+
+/// The axis of what is read where a site's queries are written, if that is the axis asked for; or else that axis itself.
+fn read(trace: &Trace, site: &Site, axis: usize) -> usize {
     let length = trace.queries(site).len();
     let own = |other: &&Site| other.queries == site.queries && other.name.ends_with(".self");
     let found = trace.sites().iter().find(own).filter(|own| trace.keys(own).len() == length);
-    found.map_or(site.queries, |own| own.keys)
+    found.filter(|_| axis == site.queries).map_or(axis, |own| own.keys)
 }

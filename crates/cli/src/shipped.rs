@@ -1,4 +1,4 @@
-//! The model that comes with the program.
+//! The models that come with the program.
 
 use std::path::Path;
 
@@ -7,28 +7,46 @@ use regard_recipes::trained::Trained;
 
 use crate::{Result, hub};
 
-/// What it translates.
+/// What the translator translates.
 pub const LANGUAGES: (&str, &str) = ("en", "fr");
 
-const CONFIG: &str = include_str!("../../../assets/translate-en-fr/config.json");
-const TOKENIZER: &str = include_str!("../../../assets/translate-en-fr/tokenizer.json");
-const WEIGHTS: &[u8] = include_bytes!("../../../assets/translate-en-fr/model.safetensors");
-
-/// The model in `folder` that turns letters into phonemes; none comes with the program.
-pub fn speller(folder: Option<&Path>) -> Result<Interpreter> {
-    let folder = folder.ok_or("no model; give --model PATH, a run of `regard train g2p`")?;
-    Ok(Interpreter::load(folder)?)
+/// A model inside the program: the files of its folder.
+struct BuiltIn {
+    name: &'static str,
+    config: &'static str,
+    tokenizer: &'static str,
+    weights: &'static [u8],
 }
 
-/// The model in `folder`, or the one that comes with the program.
-pub fn interpreter(folder: Option<&Path>) -> Result<Interpreter> {
-    Ok(match folder {
-        Some(folder) => Interpreter::load(&hub::model(folder)?)?,
-        None => {
-            let origin = Path::new("the built-in model translate-en-fr");
-            Interpreter::from_parts("translate-en-fr", CONFIG, TOKENIZER, WEIGHTS, origin)?
+macro_rules! built_in {
+    ($name:literal) => {
+        BuiltIn {
+            name: $name,
+            config: include_str!(concat!("../../../assets/", $name, "/config.json")),
+            tokenizer: include_str!(concat!("../../../assets/", $name, "/tokenizer.json")),
+            weights: include_bytes!(concat!("../../../assets/", $name, "/model.safetensors")),
         }
-    })
+    };
+}
+
+const TRANSLATOR: BuiltIn = built_in!("translate-en-fr");
+const SPELLER: BuiltIn = built_in!("pronounce-en");
+
+impl BuiltIn {
+    fn load(&self) -> Result<Interpreter> {
+        let origin = format!("the built-in model {}", self.name);
+        Ok(Interpreter::from_parts(self.name, self.config, self.tokenizer, self.weights, Path::new(&origin))?)
+    }
+}
+
+/// The model in `folder` that turns letters into phonemes, or the one that comes with the program.
+pub fn speller(folder: Option<&Path>) -> Result<Interpreter> {
+    folder.map_or_else(|| SPELLER.load(), |folder| Ok(Interpreter::load(folder)?))
+}
+
+/// The translator in `folder`, or the one that comes with the program.
+pub fn interpreter(folder: Option<&Path>) -> Result<Interpreter> {
+    folder.map_or_else(|| TRANSLATOR.load(), |folder| Ok(Interpreter::load(&hub::model(folder)?)?))
 }
 
 /// The model of any kind in `path`, or the one that comes with the program.

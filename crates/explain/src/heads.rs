@@ -49,8 +49,9 @@ pub enum Rank {
     Alignment,
 }
 
-/// Queries whose weights are held at once.
+/// Queries whose weights are held at once, and weights that are.
 const PIECE: usize = 64;
+const PIECE_WEIGHTS: usize = 1 << 24;
 
 const RANKS: [(&str, Rank); 6] = [
     ("entropy", Rank::Entropy),
@@ -183,10 +184,11 @@ impl Trace {
             places.entry(token).or_default().push(at);
         }
         let mut notes = Notes::default();
-        let (pieces, taken) = (rows.div_ceil(PIECE), most.div_ceil(PIECE).max(1));
+        let size = (PIECE_WEIGHTS / columns.max(1)).clamp(1, PIECE);
+        let (pieces, taken) = (rows.div_ceil(size), most.div_ceil(size).max(1));
         for piece in 0..pieces.min(taken) {
-            let start = if pieces <= taken { piece } else { piece * pieces / taken } * PIECE;
-            let queries = start..(start + PIECE).min(rows);
+            let start = if pieces <= taken { piece } else { piece * pieces / taken } * size;
+            let queries = start..(start + size).min(rows);
             let map = self.weights(site, Head::One(head), [queries.clone(), 0..columns])?;
             for (query, weights) in queries.zip(map.weights.chunks(columns.max(1))) {
                 notes.add(query, weights, tokens.map(|tokens| places[tokens[query].as_str()].as_slice()));

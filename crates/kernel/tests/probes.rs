@@ -16,9 +16,10 @@ fn a_stride_gives_every_part_the_pixels_of_the_whole() {
     let (mut all, mut whole) = (Weights::new(), Pyramid::strided(8).unwrap());
     attention.observe(&q, &k, &lse, &mut [&mut all, &mut whole]).unwrap();
     assert_eq!((whole.shape(), whole.queries(18), whole.keys(2)), ([1, 1, 19, 19], 144..150, 16..24));
+    let weights = all.values();
     for pixel in 0..19 * 19 {
         let (rows, columns) = (whole.queries(pixel / 19), whole.keys(pixel % 19));
-        let pairs = rows.clone().flat_map(|row| columns.clone().map(move |column| all.values()[row * 150 + column]));
+        let pairs = rows.clone().flat_map(|row| columns.clone().map(move |column| weights[row * 150 + column]));
         let (sum, max) = pairs.fold((0.0, 0.0f32), |(sum, max), weight| (sum + f64::from(weight), max.max(weight)));
         assert_eq!(whole.max()[pixel], max);
         assert!((f64::from(whole.mean()[pixel]) - sum / (rows.len() * columns.len()) as f64).abs() < 1e-6);

@@ -5,9 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
+use regard::mix;
 use regard_explain::attribution::integrated_gradients;
 use regard_explain::trust::{Protocol, measure};
 use regard_explain::{Differentiable, Subject, silent};
+use regard_models::weights::{Precision, assign, parameters, to_bytes};
+use regard_models::{Decoding, Seq2SeqConfig, Specials};
+use regard_recipes::data::tokenizer::{BOS, EOS, PAD, Tokenizer};
+use regard_recipes::interpreter::Interpreter;
+use regard_recipes::presets::Architecture;
 use regard_recipes::question::{Ask, Method};
 use regard_recipes::trained::Trained;
 use safetensors::{Dtype, SafeTensors};
@@ -149,8 +156,13 @@ fn every_method_asks_every_kind_of_model() {
         close(what, &question.without_values(&[vec![true; places]]).unwrap(), &[whole], 1e-5);
         assert_ne!(question.without_values(&[without]).unwrap(), [whole], "{what}");
 
-        // A head that is silent, beside what the gate's gradient says of the attention it belongs to.
-        let heads = question.looks().unwrap().trace.sites()[0].heads;
+        // A head that is silent, and how the answer depends on its gate.
+        let inside = question.inside().unwrap();
+        let heads = inside.trace.sites()[0].heads;
+        for (site, gates) in inside.trace.sites().iter().zip(&inside.gates) {
+            assert!(gates.len() == site.heads && gates.iter().all(|gate| gate.is_finite()), "{what}");
+        }
+        assert!(inside.gates.iter().flatten().any(|gate| gate.abs() > 1e-6), "{what}");
         let silenced = question.without_heads(0, heads).unwrap();
         assert!(silenced.len() == heads && silenced.iter().any(|number| (number - whole).abs() > 1e-6), "{what}");
 
@@ -248,4 +260,39 @@ fn what_cannot_be_asked_is_named() {
     refused(&translator, "w4", Ask::Word("word".into()), "expected a word of the translation");
     let error = "importance".parse::<Method>().unwrap_err().to_string();
     assert!(error.contains("leave-one-out, occlusion"), "{error}");
+}
+
+/// A recurrent translator whose numbers are the same in every run.
+fn recurrent(decoding: Decoding, seed: u64) -> Interpreter {
+    let tokenizer = Tokenizer::whitespace(["w1 w2 w3 w4 w5 w6 w7 w8"]).unwrap();
+    let specials = Specials { pad: PAD, begin: BOS, end: EOS };
+    let config = Seq2SeqConfig::new(tokenizer.vocab_size(), specials, decoding).with_embedded(5).with_hidden(6);
+    let config = config.with_alignment(4).with_readout(7).with_longest(24);
+    let model = config.init(&Device::default()).unwrap();
+    let mut values = parameters(&model);
+    for (at, number) in values.values_mut().flat_map(|(_, numbers)| numbers).enumerate() {
+        *number = 0.9 * ((mix(mix(seed) ^ at as u64) >> 40) as f32 / (1u64 << 23) as f32 - 1.0);
+    }
+    let bytes = to_bytes(&assign(model, values).unwrap(), Precision::F32, BTreeMap::new()).unwrap();
+    let config = serde_json::to_string(&Architecture::Seq2Seq(config)).unwrap();
+    Interpreter::from_parts("recurrent", &config, &tokenizer.to_json().unwrap(), &bytes, Path::new("")).unwrap()
+}
+
+#[test]
+fn a_recurrent_translator_is_asked_and_not_looked_into() {
+    for decoding in [Decoding::Bahdanau, Decoding::Luong] {
+        let text = "w1 w2 w3 w4";
+        let written =
+            |model: &Interpreter| !model.translate(&[text], &model.search()).unwrap()[0].target_ids.is_empty();
+        let model = (0..).map(|seed| recurrent(decoding, seed)).find(written).unwrap();
+        let model = Trained::Interpreter(Box::new(model));
+        let question = model.question(text, &Ask::Likeliest).unwrap();
+        let integrated = integrated_gradients(&question, 64, &mut silent).unwrap();
+        assert!(integrated.completeness.unwrap().gap() < 1e-3, "{integrated:?}");
+        for method in [Method::LeaveOneOut, Method::GradientInput, Method::Rollout, Method::Attention] {
+            assert_eq!(method.explain(&question, &mut silent).unwrap().scores.len(), 4);
+        }
+        let error = Method::ValueZeroing.explain(&question, &mut silent).unwrap_err().to_string();
+        assert!(error.contains("layers attend with heads alone"), "{error}");
+    }
 }

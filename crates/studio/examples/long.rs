@@ -78,12 +78,10 @@ fn states(tokens: usize, width: usize, head: usize) -> (Vec<f32>, Vec<f32>) {
 }
 
 fn log_sum_exp(q: &[f32], k: &[f32], width: usize, query: usize) -> f32 {
-    let row =
-        |all: &'_ [f32], at: usize| -> Vec<f64> { all[at * width..][..width].iter().map(|&x| f64::from(x)).collect() };
-    let q = row(q, query);
-    let score = |key: usize| -> f64 { q.iter().zip(row(k, key)).map(|(a, b)| a * b).sum() };
+    let q = &q[query * width..][..width];
+    let score = |key: usize| -> f64 { q.iter().zip(&k[key * width..]).map(|(a, b)| f64::from(a * b)).sum() };
     let near = query.saturating_sub(400)..query + 1;
-    let far = (0..near.start).filter(|key| key % 1543 == 700 || *key == 0);
+    let far = (700..near.start).step_by(1543);
     let step = (near.start / 64).max(1);
     let sampled = (0..near.start).step_by(step).map(|key| score(key).exp() * step as f64);
     // A little more than the sum, so that no weight exceeds 1.

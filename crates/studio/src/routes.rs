@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
@@ -45,6 +45,8 @@ pub(crate) fn router(shared: Arc<Shared>, token: &str, port: u16) -> Router {
         .route(&at("texts"), post(texts::type_text))
         .route(&at("jobs/{number}"), get(texts::job).delete(texts::cancel))
         .route(&at("files/{number}"), get(texts::file))
+        // Browsers ask for it unasked.
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .fallback(async || not_found("no such page; the address in the terminal has the token"))
         .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(from_fn_with_state(Hosts::of(port), guard))

@@ -36,19 +36,24 @@ fn a_word_of_the_shipped_translation_comes_from_its_source() {
 fn every_method_stands_beside_the_others_and_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let [svg, html] = ["a.svg", "a.html"].map(|name| folder.path().join(name));
-    let files = ["--svg", text(&svg), "--html", text(&html)];
-    let said =
-        ran(&[&["attribute", "A dog runs.", "--method", "all", "--orders", "2"][..], &files].concat()).succeeds();
+    let all = ["attribute", "A dog runs.", "--method", "all", "--orders", "2", "--html", text(&html)];
+    let said = ran(&all).succeeds();
     for method in ["leave-one-out", "integrated gradients", "gradient × attention", "attention flow", "value zeroing"]
     {
         assert!(said.contains(method), "{method} in {said}");
     }
-    assert!(said.contains("scores add up to") && said.contains("random orders") && said.contains("near 0 is right"));
+    assert!(said.contains("scores add up to") && said.contains("random orders") && said.contains("better is near 0"));
+    let page = fs::read_to_string(&html).unwrap();
+    assert!(
+        page.starts_with("<!doctype html>") && page.matches("<svg").count() == 9 && page.contains("comprehensiveness")
+    );
+    ran(&[&all[..], &["--svg", text(&svg)]].concat()).fails(&["--svg takes one method, 9 given"]);
+    let said = ran(&["attribute", "A dog runs.", "--no-trust", "--svg", text(&svg)]).succeeds();
     assert!(fs::read_to_string(svg).unwrap().starts_with("<svg"));
-    let page = fs::read_to_string(html).unwrap();
-    assert!(page.starts_with("<!doctype html>") && page.contains("comprehensiveness"));
-    let said = ran(&["attribute", "A dog runs.", "--no-trust"]).succeeds();
-    assert!(said.contains("Trust: not measured.") && said.contains("log-probability of the translation"), "{said}");
+    assert!(
+        said.contains("how far to trust this: not measured") && said.contains("log-probability of the translation"),
+        "{said}"
+    );
     let said = ran(&["attribute", "A dog runs.", "--heads"]).succeeds();
     assert!(said.contains("decoder.cross, layer 2, head") && said.contains("not missed one at a time"), "{said}");
     assert_eq!(json(&["attribute", "A dog runs.", "--heads", "--json"])["heads"].as_array().unwrap().len(), 28);
@@ -92,7 +97,7 @@ fn methods_are_compared_on_many_texts() {
     let file = lines(folder.path(), "A dog runs.\n\nTwo men sit.\nA girl is singing.\n");
     let arguments = ["faithfulness", &file, "--method", "leave-one-out,attention", "--orders", "2"];
     let said = ran(&arguments).succeeds();
-    assert!(said.contains("mean of 3 texts") && said.contains("leave-one-out") && said.contains('['), "{said}");
+    assert!(said.contains("mean of 3 inputs") && said.contains("leave-one-out") && said.contains('['), "{said}");
     assert!(!said.contains("flow"));
     let found = json(&[&arguments[..], &["--limit", "2", "--json"]].concat());
     let methods = found["methods"].as_array().unwrap();
@@ -124,7 +129,7 @@ fn interrupted_it_says_what_was_measured() {
     let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("of 500 texts; these were measured") && !err.contains("panicked"), "{err}");
-    assert!(out.contains("Trust: "), "{out}");
+    assert!(out.contains("random orders") || out.contains("not measured"), "{out}");
 }
 
 #[test]
@@ -143,6 +148,9 @@ fn attention_is_followed_through_layers() {
     let queries = of_text["queries"].as_array().unwrap().len() as f64;
     let sum: f64 = shares(&of_text, 0).iter().chain(&shares(&of_text, 1)).sum();
     assert!((sum - queries).abs() < 1e-3, "{sum} of {queries} queries");
+    // What was written before is followed, too, on the axis of what is read.
+    let (own, side) = (shares(&of_text, 1), queries as usize);
+    assert!(of_text["maps"][1]["to"] == "target read" && own[side] > 0.01, "{of_text}");
     let flow = json(&["rollout", "A dog runs.", "--site", "encoder.self", "--layer", "2", "--flow", "--json"]);
     assert!(flow["layer"] == 2 && shares(&flow, 0).iter().all(|share| (0.0..=1.0).contains(share)), "{flow}");
     let decoder = model("llama", &[]);

@@ -57,6 +57,14 @@ fn a_dictionary_becomes_a_speller_that_is_measured_and_drawn() {
 }
 
 #[test]
+fn a_speller_comes_with_the_program() {
+    let out = ran(&["pronounce", "-q", "attention", "map"]).succeeds();
+    assert_eq!(out, "attention\tAH T EH N SH AH N\nmap\tM AE P\n");
+    let drawn = ran(&["pronounce", "cat"]).succeeds();
+    assert!(drawn.starts_with("cat\tK AE T") && drawn.contains("attention weight"), "{drawn}");
+}
+
+#[test]
 fn what_it_cannot_pronounce_it_says() {
     let place = Place::new();
     place.train().succeeds();
@@ -66,7 +74,6 @@ fn what_it_cannot_pronounce_it_says() {
     pronounced("a b").fails(&["' '"]);
     pronounced(" ").fails(&["blank"]);
     pronounced(&"ab".repeat(100)).fails(&["200 tokens long"]);
-    ran(&["pronounce", "ab"]).fails(&["--model"]);
     ran(&["pronounce"]).misused("WORDS");
     ran(&["pronounce", "ab", "--model", text(&shipped())]).fails(&["which reads text"]);
 

@@ -23,7 +23,7 @@ use crate::shape::blocks;
 use crate::simd::{LANES, Level, level, multiversion};
 use crate::stored::Stored;
 
-/// Columns that are multiplied side by side: two vectors, which leaves registers for 6 rows of whole sums and of singles.
+/// Columns that are multiplied side by side: two vectors, which leaves registers for 4 rows of whole sums and of singles.
 const PAIR: usize = 2 * LANES;
 /// Groups of four numbers in a block.
 const GROUPS: usize = QUANTIZED / 4;
@@ -172,8 +172,8 @@ unsafe fn multiply(part: &Part, row: usize, place: Range<usize>, out: &mut [&mut
         // SAFETY: no more rows than are left; the rest is the caller's promise.
         let done = unsafe {
             match out.len() {
-                6.. => tile::<6>(part, row, place.clone(), out),
-                3.. => tile::<3>(part, row, place.clone(), out),
+                4.. => tile::<4>(part, row, place.clone(), out),
+                2.. => tile::<2>(part, row, place.clone(), out),
                 _ => tile::<1>(part, row, place.clone(), out),
             }
         };

@@ -16,6 +16,9 @@ pub struct Inside {
     pub trace: Trace,
     /// For each site of the trace the gradient of the answer by each weight, `[head, query, key]`, as large as the weights.
     pub gradients: Vec<Vec<f32>>,
+    /// For each site the gradient of the answer by the gate of each head, which is 1: what the answer would lose without the head, were
+    /// the model linear in it.
+    pub gates: Vec<Vec<f32>>,
     /// The positions of the last part that the answer is read from.
     pub read_from: Vec<usize>,
 }
@@ -29,12 +32,18 @@ impl Question<'_> {
         let (sights, acts, answers) = self.staged(|stage| stage.tracking(&Device::default()), 1)?;
         let found = answers.sum().backward();
         let trace = self.trace(&sights)?;
-        let of = |act: &Act| match act.gradient(&found) {
+        // What the answer does not depend on has no gradient.
+        let numbers = |gradient: Option<Tensor<4>>, count: usize| match gradient {
             Some(gradient) => gradient.into_data().try_into_vec().expect("gradients are f32"),
-            // What the answer does not depend on has no gradient.
-            None => vec![0.0; act.look.queries.dims()[1..3].iter().product::<usize>() * act.look.keys.dims()[2]],
+            None => vec![0.0; count],
         };
-        Ok(Inside { trace, gradients: acts.iter().map(of).collect(), read_from: self.read_from() })
+        let (mut gradients, mut gates) = (Vec::new(), Vec::new());
+        for act in &acts {
+            let ([_, heads, queries, _], [_, _, keys, _]) = (act.look.queries.dims(), act.look.keys.dims());
+            gradients.push(numbers(act.gradient(&found), heads * queries * keys));
+            gates.push(numbers(act.sensitivity(&found), heads));
+        }
+        Ok(Inside { trace, gradients, gates, read_from: self.read_from() })
     }
 
     /// Weights alone, from one pass forward; there are no gradients.
@@ -44,7 +53,8 @@ impl Question<'_> {
     pub fn looks(&self) -> Result<Inside> {
         let (whole, mut sights) = (self.with(&vec![true; self.places()], false), Vec::new());
         self.asked_of(&[whole], Mode::Evaluate, Some(&mut sights))?;
-        Ok(Inside { trace: self.trace(&sights)?, gradients: Vec::new(), read_from: self.read_from() })
+        let (gradients, gates) = Default::default();
+        Ok(Inside { trace: self.trace(&sights)?, gradients, gates, read_from: self.read_from() })
     }
 
     fn trace(&self, sights: &[Sight]) -> Result<Trace> {

@@ -150,7 +150,7 @@ fn value_zeroing(question: &Question, progress: Progress) -> Result<Explanation>
 }
 
 fn gradient_attention(question: &Question) -> Result<Explanation> {
-    let Inside { trace, gradients, read_from } = question.inside()?;
+    let Inside { trace, gradients, read_from, .. } = question.inside()?;
     let lengths: Vec<usize> = trace.axes().iter().map(|axis| axis.tokens.len()).collect();
     let mut relevance = Relevance::new(&lengths)?;
     for (site, gradients) in trace.sites().iter().zip(&gradients) {

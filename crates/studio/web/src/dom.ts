@@ -40,10 +40,11 @@ export function token(text: string): HTMLElement {
   return h('bdi', {}, shown(text));
 }
 
-/** A token for people: white space gets signs. */
+/** A token for people: white space and what cannot be seen get signs. */
 export function shown(text: string): string {
   if (text === '') return '∅';
-  return text.replace(/\n/g, '↵').replace(/\t/g, '⇥').replace(/^ +| +$/g, blanks => '␣'.repeat(blanks.length));
+  const seen = text.replace(/\n/g, '↵').replace(/\t/g, '⇥').replace(/^ +| +$/g, blanks => '␣'.repeat(blanks.length));
+  return seen.replace(/[\0-\x1f\x7f-\xa0\u200b\u2028\u2029\ufeff]/g, one => `⟨U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
 }
 
 /** A labelled chooser; `choices` are values and names. */

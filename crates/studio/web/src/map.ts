@@ -44,6 +44,8 @@ export class MapView {
   private shown: Shown | null = null;
   private port: Viewport = { x: 0, y: 0, zoom: 0 };
   private scale: Scale = { top: 1, log: false, diverging: false };
+  /** Whether all is to be seen, whatever the size. */
+  private whole = true;
   private fixed: number | null = null;
   private natural = 1;
   private pointed: [number, number] | null = null;
@@ -86,6 +88,7 @@ export class MapView {
     }
     this.shown = shown;
     this.port = { ...port };
+    this.whole = port.zoom === 0;
     this.clamp();
     this.redraw();
   }
@@ -132,7 +135,7 @@ export class MapView {
     if (!this.shown || !this.plane.clientWidth) return;
     const [height, width] = this.shown.lengths;
     const fit = this.fit();
-    if (!(this.port.zoom > fit)) this.port = { ...this.port, zoom: fit };
+    if (this.whole || !(this.port.zoom > fit)) this.port = { ...this.port, zoom: fit };
     const zoom = Math.min(LARGEST, this.port.zoom);
     const inside = (middle: number, size: number, length: number): number => {
       const half = size / zoom / 2;
@@ -145,9 +148,10 @@ export class MapView {
 
   private move(to: Partial<Viewport>): void {
     this.port = { ...this.port, ...to };
+    this.whole = this.port.zoom <= this.fit();
     this.clamp();
     this.redraw();
-    this.events.moved(this.viewport());
+    this.events.moved(this.whole ? { x: 0, y: 0, zoom: 0 } : this.viewport());
   }
 
   private redraw(): void {
@@ -213,7 +217,8 @@ export class MapView {
     const { shown, port } = this;
     if (!shown) return;
     const [queries, keys] = this.visible();
-    const readable = port.zoom >= READABLE;
+    // Names take room, which makes cells smaller: what can be read stays a little longer.
+    const readable = port.zoom >= READABLE * (this.element.classList.contains('readable') ? 0.7 : 1);
     const name = [queries, keys, port.zoom, left, top, shown.places[0].trace, shown.axes].join();
     if (name === this.named) return;
     this.named = name;

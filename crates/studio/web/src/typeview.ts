@@ -5,7 +5,7 @@ import { css, ink, type Scale } from './colour.ts';
 import { chooser, h, token } from './dom.ts';
 import type { Stage, ViewPart } from './stage.ts';
 
-interface Trust { name: string; value?: number; low?: number; high?: number; baseline?: number; note?: string }
+interface Trust { name: string; value?: number | null; low?: number | null; high?: number | null; baseline?: number | null; note?: string }
 interface Explanation { caption: string; tokens: { text: string; value: number }[]; trust?: Trust[] }
 
 export function typeView(stage: () => Stage): ViewPart {
@@ -61,9 +61,9 @@ export function typeView(stage: () => Stage): ViewPart {
     stage().scaled(scale, found.caption);
     const number = (value: number) => value.toFixed(3);
     const row = ({ name, value, low, high, baseline, note }: Trust) => h('tr', {},
-      h('th', { scope: 'row' }, name), h('td', {}, value === undefined ? 'not measured' : number(value)),
-      h('td', {}, low === undefined || high === undefined ? '' : `${number(low)} to ${number(high)}`),
-      h('td', {}, baseline === undefined ? '' : number(baseline)), h('td', {}, note ?? ''));
+      h('th', { scope: 'row' }, name), h('td', {}, value == null ? 'not measured' : number(value)),
+      h('td', {}, low == null || high == null ? '' : `${number(low)} to ${number(high)}`),
+      h('td', {}, baseline == null ? '' : number(baseline)), h('td', {}, note ?? ''));
     result.replaceChildren(
       h('h3', {}, found.caption),
       h('div', { class: 'running' }, ...found.tokens.map(({ text, value }) => {
