@@ -15,7 +15,7 @@ pub trait Subject {
     /// How many places can be hidden. A place that must stay (such as the token `[CLS]`) is no place.
     fn places(&self) -> usize;
 
-    /// What stands in for a hidden place, as written to people: "the token [MASK]", "zeros".
+    /// What stands in for a hidden place, as written to people: "the token `[MASK]`", "zeros".
     fn baseline(&self) -> &str;
 
     /// The number for each altered input, in order, with every place that is not kept replaced by the baseline.

@@ -55,7 +55,7 @@ impl Default for Protocol {
 pub struct Trust {
     /// The explanation's method.
     pub method: String,
-    /// How places were made to be missing, as written to people: "replaced by the token [MASK]".
+    /// How places were made to be missing, as written to people: "replaced by the token `[MASK]`".
     pub perturbation: String,
     /// How many inputs this is the mean of.
     pub inputs: usize,
