@@ -87,6 +87,7 @@ export function headsView(stage: () => Stage): ViewPart {
       return h('li', {}, h('button', { type: 'button', onclick: () => open(one) },
         h('bdi', {}, at.name), ` layer ${at.layer + 1}, head ${one.head + 1}`), ` ${(value(one) as number).toFixed(3)}`);
     }));
+    stage().redrawn();
   }
 
   function choose(): void {

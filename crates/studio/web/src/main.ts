@@ -48,7 +48,7 @@ function settle(): void {
   state.key = whole(state.key, 0, Math.max(1, axis.length));
   current = {
     everything: known, trace, site, lengths: [queries.length, axis.length], names: [queries.name, axis.name], scaled,
-    spoken: text => { byId('spoken').textContent = text; }, failed, reload,
+    spoken: text => { byId('spoken').textContent = text; }, failed, reload, redrawn,
   };
 }
 
@@ -89,17 +89,21 @@ function update(changed: Set<keyof State>): void {
   if ([...changed].some(name => ['trace', 'site', 'head', 'view', 'pool', 'scale'].includes(name)) || changed.size === 0) controls(possible);
   part!.update(changed);
   byId('caption').textContent = part!.caption();
-  clearTimeout(commanding);
-  commanding = window.setTimeout(command, 60);
+  redrawn();
 }
 
 let commanding = 0;
+
+function redrawn(): void {
+  clearTimeout(commanding);
+  commanding = window.setTimeout(command, 60);
+}
 
 /** For a model that nothing has been typed into. */
 function nothing(): Stage {
   const trace = { number: -1, file: null, title: '', model: known.model?.name ?? '', axes: [], sites: [] };
   const site = { name: '', layer: 0, queries: 0, keys: 0, heads: 0, width: null };
-  return { everything: known, trace, site, lengths: [0, 0], names: ['', ''], scaled, spoken: () => {}, failed, reload };
+  return { everything: known, trace, site, lengths: [0, 0], names: ['', ''], scaled, spoken: () => {}, failed, reload, redrawn };
 }
 
 function command(): void {

@@ -15,6 +15,8 @@ export interface Stage {
   scaled(scale: Scale, what: string): void;
   spoken(text: string): void;
   failed(reason: string): void;
+  /** Says that the command lines may be others now. */
+  redrawn(): void;
   /** Looks for traces again, and goes to one of them. */
   reload(trace: number): Promise<void>;
 }

@@ -257,6 +257,7 @@ const checks = {
     const page = await open(`#trace=${A}&view=heads&rank=first`);
     await page.waitForFunction(() => document.querySelectorAll('.grid td button').length === 24);
     assert.match(await page.locator('.ranking li').first().innerText(), /layer 3, head [34] /);
+    await page.waitForFunction(() => /--site decoder.cross --layer 3 --head 4 /.test(document.getElementById('command').textContent));
     await shot(page, 'all-heads');
     await page.locator('input[aria-label="Show heads of at least"]').fill('0.5');
     assert.ok((await page.locator('.grid td button').count()) < 24);
