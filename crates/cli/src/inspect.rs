@@ -20,7 +20,7 @@ pub struct Inspect {
     path: PathBuf,
     /// The text that it is to read.
     text: String,
-    /// List heads by this, the greatest first: entropy, first, previous, same or induction; in their order unless given.
+    /// List heads by this, the greatest first: entropy, first, previous, same, induction or alignment; in their order unless given.
     #[arg(long, value_name = "BY")]
     rank: Option<Rank>,
     /// How many heads to list.
@@ -70,15 +70,20 @@ impl Inspect {
 /// A line a head.
 fn table(trace: &Trace, profiles: &[HeadProfile], top: usize, rank: Option<Rank>) -> String {
     let share = |share: Option<f32>| share.map_or("      –".into(), |share| format!("{:5.1} %", 100.0 * share));
-    let mut text = String::from("layer  head  entropy    first  previous   same   induction\n");
+    let mut text = String::from("layer  head  entropy    first  previous   same   induction  alignment\n");
     for profile in profiles.iter().take(top) {
-        let HeadProfile { head, entropy, first, previous, same, induction, .. } = profile;
+        let HeadProfile { head, entropy, first, previous, same, induction, alignment, .. } = profile;
+        let alignment = alignment.map_or("–".into(), |alignment| format!("{alignment:.3}"));
         let (layer, [first, previous, same, induction]) =
             (trace.sites()[profile.site].layer + 1, [Some(*first), *previous, *same, *induction].map(share));
-        text += &format!("{layer:5}  {:4}  {entropy:7.3}  {first}  {previous}  {same}  {induction}\n", head + 1);
+        text += &format!(
+            "{layer:5}  {:4}  {entropy:7.3}  {first}  {previous}  {same}  {induction}  {alignment:>9}\n",
+            head + 1
+        );
     }
     if profiles.len() > top {
-        let hint = if rank.is_none() { ", --rank entropy|first|previous|same|induction to order them" } else { "" };
+        let hint =
+            if rank.is_none() { ", --rank entropy|first|previous|same|induction|alignment to order them" } else { "" };
         text += &format!("… {} more heads; --top {} for all{hint}\n", profiles.len() - top, profiles.len());
     }
     text + "Attention weights say where a head looked, not what mattered to the answer.\n"
@@ -88,6 +93,6 @@ fn json(trace: &Trace, profile: &HeadProfile) -> serde_json::Value {
     let site = &trace.sites()[profile.site];
     serde_json::json!({
         "site": site.name, "layer": site.layer + 1, "head": profile.head + 1, "entropy": profile.entropy,
-        "first": profile.first, "previous": profile.previous, "same": profile.same, "induction": profile.induction,
+        "first": profile.first, "previous": profile.previous, "same": profile.same, "induction": profile.induction, "alignment": profile.alignment,
     })
 }
