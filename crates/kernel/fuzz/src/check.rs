@@ -253,11 +253,13 @@ impl Bounds {
         let group = s.group().max(1) as f64;
         let width = s.value_width.max(1) as f64;
         let grad = 8.0 * relative * keep * g * v * width * row;
+        // Equal numbers are rounded the same way each time that one is added.
+        let long = f64::from(f32::EPSILON) * s.keys as f64 / 8.0;
         let (decided, smooth) = decided(case, relative);
         decided.then_some(Self {
             weight: relative,
             lse: 4.0 * relative + 1e-6 * most_finite(&answer.lse),
-            context: 4.0 * relative * row * v * keep,
+            context: (4.0 * relative + long) * row * v * keep,
             queries: grad * row * slope,
             keys: grad * column * group * slope,
             values: 4.0 * relative * column * group * g * keep,

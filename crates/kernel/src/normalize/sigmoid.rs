@@ -12,7 +12,7 @@ use crate::{Error, Result};
 ///
 /// S counts all keys, hidden ones too. Where it changes between training and use (padding, generation), give b. A learned
 /// b is a [`DenseBias`](crate::DenseBias) of the shape `[1, heads, 1, 1]`. What is kept of a row is −b, or −∞ where every
-/// weight is below e⁻⁶⁹, which counts as 0.
+/// weight is below 2⁻¹⁰⁰, which counts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sigmoid {
     bias: Option<f32>,

@@ -64,8 +64,8 @@ impl Normalize {
             }
             Self::Sigmoid { bias } => {
                 let bias = bias.unwrap_or(-(scores.len() as f64).ln());
-                // Below e⁻⁶⁹ the kernel's exponential is 0, and a row of such weights sees nothing.
-                let nothing = max + bias < -69.0;
+                // Below 2⁻¹⁰⁰ the kernel's exponential is 0, and a row of such weights sees nothing.
+                let nothing = max + bias < -100.0 * std::f64::consts::LN_2;
                 (weigh(&|e| 1.0 / (1.0 + (-e - bias).exp())), if nothing { f64::NEG_INFINITY } else { -bias })
             }
             Self::Sparsemax => {
