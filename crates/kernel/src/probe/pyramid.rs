@@ -58,7 +58,15 @@ impl Pyramid {
     }
 
     fn of(grid: Grid) -> Self {
-        Self { grid, ends: [0; 2], lengths: [0; 2], shape: [0; 4], covered: [vec![], vec![]], mean: vec![], max: vec![] }
+        Self {
+            grid,
+            ends: [0; 2],
+            lengths: [0; 2],
+            shape: [0; 4],
+            covered: [vec![], vec![]],
+            mean: vec![],
+            max: vec![],
+        }
     }
 
     /// `[batch, head, pixel of queries, pixel of keys]`.
