@@ -214,14 +214,14 @@ fn row<'a>(matrix: &Matrix<'a>, at: usize) -> &'a [[f32; LANES]] {
 
 #[inline(always)]
 fn dot<I: Isa>(a: &[[f32; LANES]], b: &[[f32; LANES]]) -> f32 {
-    a.iter().zip(b).fold(Lanes::ZERO, |sum, (&a, &b)| Lanes(a).fma::<I>(Lanes(b), sum)).sum()
+    a.iter().zip(b).fold(Lanes::ZERO, |sum, (&a, &b)| I::fma_lanes(Lanes(a), Lanes(b), sum)).sum()
 }
 
 /// `sum += factor · x`
 #[inline(always)]
 fn add<I: Isa>(factor: f32, x: &[[f32; LANES]], sum: &mut [f32]) {
     for (sum, &x) in sum.as_chunks_mut().0.iter_mut().zip(x) {
-        *sum = Lanes(x).fma::<I>(Lanes::splat(factor), Lanes(*sum)).0;
+        *sum = I::fma_lanes(Lanes(x), Lanes::splat(factor), Lanes(*sum)).0;
     }
 }
 

@@ -34,7 +34,7 @@ fn add_bent<I: Isa>(unit: &Unit, slope: f32, query: &[[f32; LANES]], key: &[[f32
     let sums = sum.as_chunks_mut().0.iter_mut().zip(unit.vector.as_chunks().0);
     for ((sum, &factor), (&query, &key)) in sums.zip(query.iter().zip(key)) {
         let bent = Lanes(query).add(Lanes(key)).zip(Lanes(factor), |x, factor| unit.bend(x, factor));
-        *sum = bent.fma::<I>(Lanes::splat(slope), Lanes(*sum)).0;
+        *sum = I::fma_lanes(bent, Lanes::splat(slope), Lanes(*sum)).0;
     }
 }
 
@@ -43,7 +43,7 @@ fn add_bent<I: Isa>(unit: &Unit, slope: f32, query: &[[f32; LANES]], key: &[[f32
 fn add_leaky<I: Isa>(unit: &Unit, slope: f32, query: &[[f32; LANES]], key: &[[f32; LANES]], sum: &mut [f32]) {
     for (sum, (&query, &key)) in sum.as_chunks_mut().0.iter_mut().zip(query.iter().zip(key)) {
         let leaky = Lanes(query).add(Lanes(key)).map(|x| unit.bend(x, x));
-        *sum = leaky.fma::<I>(Lanes::splat(slope), Lanes(*sum)).0;
+        *sum = I::fma_lanes(leaky, Lanes::splat(slope), Lanes(*sum)).0;
     }
 }
 

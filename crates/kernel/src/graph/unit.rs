@@ -95,14 +95,14 @@ impl Unit<'_> {
 /// The product of two rows.
 #[inline(always)]
 pub(super) fn dot<I: Isa>(a: &[[f32; LANES]], b: &[[f32; LANES]]) -> f32 {
-    a.iter().zip(b).fold(Lanes::ZERO, |sum, (&a, &b)| Lanes(a).fma::<I>(Lanes(b), sum)).sum()
+    a.iter().zip(b).fold(Lanes::ZERO, |sum, (&a, &b)| I::fma_lanes(Lanes(a), Lanes(b), sum)).sum()
 }
 
 /// `sum += factor · x`
 #[inline(always)]
 pub(super) fn add<I: Isa>(factor: f32, x: &[[f32; LANES]], sum: &mut [f32]) {
     for (sum, &x) in sum.as_chunks_mut().0.iter_mut().zip(x) {
-        *sum = Lanes(x).fma::<I>(Lanes::splat(factor), Lanes(*sum)).0;
+        *sum = I::fma_lanes(Lanes(x), Lanes::splat(factor), Lanes(*sum)).0;
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn weigh<I: Isa>(unit: &Unit, node: usize, weights: &mut [f32]) {
         for (score, &other) in scores.iter_mut().zip(neighbours) {
             let mut sum = Lanes::ZERO;
             for ((&query, &key), &factor) in query.iter().zip(unit.keys.row(other as usize)).zip(vector) {
-                sum = Lanes(query).add(Lanes(key)).map(leaky).fma::<I>(Lanes(factor), sum);
+                sum = I::fma_lanes(Lanes(query).add(Lanes(key)).map(leaky), Lanes(factor), sum);
             }
             *score = sum.sum();
         }

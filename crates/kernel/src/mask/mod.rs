@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::scores::Scores;
 use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
-use crate::simd::{LANES, multiversion};
+use crate::simd::{LANES, Lanes, multiversion};
 use crate::{Error, Result};
 
 pub use bigbird::BigBird;
@@ -149,15 +149,10 @@ impl Visible {
 
 multiversion! {
     fn hide<I>(words: &[u64], values: &mut [f32], lanes: usize, value: f32) {
-        let value = value.to_bits();
+        let hidden = Lanes::splat(value);
         for (row, &word) in values.chunks_exact_mut(lanes.max(1)).zip(words) {
-            for (part, vector) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let word = (word >> (part * LANES)) as u32;
-                for (lane, x) in vector.iter_mut().enumerate() {
-                    // All ones where visible; with a branch in its place the loop would not vectorise.
-                    let visible = 0u32.wrapping_sub((word >> lane) & 1);
-                    *x = f32::from_bits((x.to_bits() & visible) | (value & !visible));
-                }
+            for (part, vector) in row.as_chunks_mut().0.iter_mut().enumerate() {
+                *vector = I::select((word >> (part * LANES)) as u16, Lanes(*vector), hidden).0;
             }
         }
     }

@@ -97,10 +97,10 @@ multiversion! {
     fn add_rows<I>(rows: &[f32], width: usize, first: usize, sums: &mut [f32]) {
         let columns = first..first + sums.len();
         if sums.len() == STRIP {
-            let mut strip = [Lanes::ZERO; STRIP / LANES];
+            let (mut strip, one) = ([Lanes::ZERO; STRIP / LANES], Lanes::splat(1.0));
             for row in rows.chunks_exact(width) {
                 for (sum, &x) in strip.iter_mut().zip(row[columns.clone()].as_chunks().0) {
-                    *sum = sum.add(Lanes(x));
+                    *sum = I::fma_lanes(one, Lanes(x), *sum);
                 }
             }
             strip.iter().zip(sums.chunks_exact_mut(LANES)).for_each(|(strip, sums)| strip.store(sums));

@@ -85,11 +85,15 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn base(self) -> Base<'a> {
+    /// What is to be added to, once that lies in `out`.
+    fn prepare(self, out: &mut Place<'_>) -> Base<'a> {
         match self {
             Start::Sum => Base::Sum,
             Start::Bias([]) => Base::Zero,
-            Start::Bias(bias) => Base::Each(bias),
+            Start::Bias(bias) => {
+                out.fill(bias);
+                Base::Sum
+            }
         }
     }
 }
@@ -178,7 +182,7 @@ fn add_packed(left: Matrix<'_>, right: Right<'_>, start: Start<'_>, out: Place<'
                 right.pack(depth.clone(), panel.clone(), packed);
                 let left = part(left.slice(rows.clone()), depth);
                 if panel.len() == lanes {
-                    gemm_into(1.0, left, packed, lanes, start.base(), &mut out);
+                    gemm_into(1.0, left, packed, lanes, start.prepare(&mut out), &mut out);
                 } else {
                     add_ragged(left, packed, start, &mut out, sums);
                 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::place::Rows;
 use super::{Isa, LANES, Lanes, Place, multiversion};
 use crate::view::Matrix;
 
@@ -14,8 +15,6 @@ pub(crate) enum Base<'a> {
     Sum,
     /// What C holds, each lane multiplied with its factor.
     Scaled(&'a [f32]),
-    /// A number a lane, the same in all rows; what C held is forgotten.
-    Each(&'a [f32]),
 }
 
 /// `C = base + alpha · A · B`, all lanes of it; see [`gemm_strided`].
@@ -53,7 +52,6 @@ pub(crate) fn gemm_strided(
     let after = |numbers| <[f32]>::get(numbers, part.start..).unwrap_or_default();
     let base = match base {
         Base::Scaled(factors) => Base::Scaled(after(factors)),
-        Base::Each(numbers) => Base::Each(after(numbers)),
         _ => base,
     };
     gemm_into(alpha, a, after(b), strides[0], base, &mut Place::of(c, a.rows, part, strides[1]));
@@ -67,17 +65,17 @@ multiversion! {
         let lanes = c.columns();
         assert!(lanes.is_multiple_of(LANES) && a.rows <= c.rows() && a.in_bounds());
         assert!(lanes <= stride && (a.columns == 0 || b.len() >= (a.columns - 1) * stride + lanes));
-        assert!(!matches!(base, Base::Scaled(numbers) | Base::Each(numbers) if numbers.len() < lanes));
-        let (rows, vectors) = I::TILE;
+        assert!(!matches!(base, Base::Scaled(factors) if factors.len() < lanes));
+        let ((rows, vectors), into) = (I::TILE, c.all());
         let mut lane = 0;
         while lane < lanes {
             let left = (lanes - lane) / LANES;
             // With fewer vectors across, more rows keep as many accumulators busy.
             lane += LANES * match left.min(vectors) {
                 // SAFETY: B, C and the base have `lanes` numbers a row, of which those at `lane` and after are left.
-                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, stride, base, c, lane, rows * vectors) },
-                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, stride, base, c, lane, rows * vectors / 2) },
-                _ => unsafe { columns::<I, 4>(alpha, a, b, stride, base, c, lane, rows) },
+                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, stride, base, into, lane, rows * vectors) },
+                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, stride, base, into, lane, rows * vectors / 2) },
+                _ => unsafe { columns::<I, 4>(alpha, a, b, stride, base, into, lane, rows) },
             };
         }
     }
@@ -95,7 +93,7 @@ unsafe fn columns<I: Isa, const N: usize>(
     b: &[f32],
     stride: usize,
     base: Base<'_>,
-    c: &mut Place<'_>,
+    c: Rows,
     lane: usize,
     tallest: usize,
 ) -> usize {
@@ -128,7 +126,7 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     b: &[f32],
     stride: usize,
     base: Base<'_>,
-    c: &mut Place<'_>,
+    c: Rows,
     lane: usize,
 ) -> usize {
     let mut sums = [[Lanes::ZERO; N]; M];
@@ -149,12 +147,11 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     }
     let alpha = Lanes::splat(alpha);
     for (m, sums) in sums.iter().enumerate() {
-        let c_row = c.row(row + m).wrapping_add(lane).cast::<[f32; LANES]>();
+        let c_row = c.start.wrapping_add((row + m) * c.stride + lane).cast::<[f32; LANES]>();
         for (n, sum) in sums.iter().enumerate() {
             let each = lane + n * LANES;
             let held = match base {
                 Base::Zero => Lanes::ZERO,
-                Base::Each(numbers) => Lanes::load(&numbers[each..]),
                 // SAFETY: C has `a.rows` rows, and this one `lane + N * LANES` numbers.
                 Base::Sum | Base::Scaled(_) => Lanes(unsafe { c_row.add(n).read_unaligned() }),
             };

@@ -15,6 +15,7 @@ mod lanes;
 mod pairs;
 mod place;
 mod prefetch;
+mod select;
 mod sums;
 mod turn;
 
@@ -73,10 +74,17 @@ pub(crate) trait Isa: Sized {
         pairs::portable(a, b)
     }
 
-    /// `a · b + c`, which the compiler cannot mistake for sixteen numbers that it may work on in other orders.
+    /// `a · b + c` as one instruction, where there is one. Given a loop over vectors that are loops over sixteen numbers, the
+    /// compiler may take the same number of several vectors at a time, and gather and scatter them.
     #[inline(always)]
     fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         a.fma::<Self>(b, c)
+    }
+
+    /// The numbers of `x` whose bit is set, the first lowest, and those of `y` elsewhere.
+    #[inline(always)]
+    fn select(bits: u16, x: Lanes, y: Lanes) -> Lanes {
+        select::portable(bits, x, y)
     }
 
     /// The sum over the lanes of each vector.
@@ -126,6 +134,12 @@ impl Isa for Avx512 {
     fn fma_lanes(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         // SAFETY: as above.
         unsafe { fused::avx512(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn select(bits: u16, x: Lanes, y: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { select::avx512(bits, x, y) }
     }
 
     #[inline(always)]

@@ -7,11 +7,18 @@ use std::ops::Range;
 /// written before anything is added to them, for which whoever asks for room answers.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
-    start: *mut f32,
+    all: Rows,
     rows: usize,
     columns: usize,
-    stride: usize,
     owner: PhantomData<&'a mut [f32]>,
+}
+
+/// Rows that follow each other every `stride` numbers. Copies stay in registers; a [`Place`] behind a reference would be read
+/// again after every number that is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
 }
 
 // SAFETY: a place is used by one at a time, like the slice that it is a part of.
@@ -23,15 +30,15 @@ impl<'a> Place<'a> {
     pub(crate) fn of(numbers: &'a mut [f32], rows: usize, columns: Range<usize>, stride: usize) -> Self {
         assert!(columns.start <= columns.end && columns.end <= stride);
         assert!(rows == 0 || numbers.len() >= (rows - 1) * stride + columns.end);
-        let start = numbers.as_mut_ptr().wrapping_add(columns.start);
-        Self { start, rows, columns: columns.len(), stride, owner: PhantomData }
+        let all = Rows { start: numbers.as_mut_ptr().wrapping_add(columns.start), stride };
+        Self { all, rows, columns: columns.len(), owner: PhantomData }
     }
 
     /// Room after what a vector holds, in which nothing has been written.
     pub(crate) fn after(vector: &'a mut Vec<f32>, rows: usize, columns: usize) -> Self {
         vector.reserve_exact(rows.checked_mul(columns).expect("a result has a size"));
-        let start = vector.spare_capacity_mut().as_mut_ptr().cast();
-        Self { start, rows, columns, stride: columns, owner: PhantomData }
+        let all = Rows { start: vector.spare_capacity_mut().as_mut_ptr().cast(), stride: columns };
+        Self { all, rows, columns, owner: PhantomData }
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -49,14 +56,28 @@ impl<'a> Place<'a> {
     pub(crate) unsafe fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Self {
         assert!(rows.start <= rows.end && rows.end <= self.rows);
         assert!(columns.start <= columns.end && columns.end <= self.columns);
-        let start = self.start.wrapping_add(rows.start * self.stride + columns.start);
-        Self { start, rows: rows.len(), columns: columns.len(), ..*self }
+        let start = self.all.start.wrapping_add(rows.start * self.all.stride + columns.start);
+        Self { all: Rows { start, ..self.all }, rows: rows.len(), columns: columns.len(), owner: PhantomData }
     }
 
     /// Where a row starts.
     #[inline(always)]
     pub(crate) fn row(&mut self, row: usize) -> *mut f32 {
         debug_assert!(row < self.rows);
-        self.start.wrapping_add(row * self.stride)
+        self.all.start.wrapping_add(row * self.all.stride)
+    }
+
+    /// Makes each row these numbers.
+    pub(crate) fn fill(&mut self, numbers: &[f32]) {
+        assert_eq!(numbers.len(), self.columns);
+        for row in 0..self.rows {
+            // SAFETY: the row is there, and is nobody else's.
+            unsafe { self.row(row).copy_from_nonoverlapping(numbers.as_ptr(), numbers.len()) };
+        }
+    }
+
+    /// All rows.
+    pub(super) fn all(&mut self) -> Rows {
+        self.all
     }
 }
