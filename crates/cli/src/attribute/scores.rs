@@ -1,10 +1,8 @@
-//! Scores of tokens by several methods: as a table, and as a page.
+//! Scores of tokens by several methods, as a table.
 
 use console::{Alignment, measure_text_width, pad_str};
-use regard_explain::render::svg;
 
 use super::Explained;
-use crate::Result;
 
 /// Columns of a number.
 const NUMBER: usize = 9;
@@ -47,16 +45,4 @@ fn plain(token: &str) -> String {
     let visible = token.replace(|c: char| c.is_control(), "·");
     let text = if visible.trim().is_empty() { format!("{visible:?}") } else { visible.trim().to_owned() };
     console::truncate_str(&text, LONGEST, "…").into_owned()
-}
-
-/// A picture for each method.
-pub fn page(title: &str, tokens: &[String], found: &[Explained]) -> Result<String> {
-    let pictures = found.iter().map(|found| svg::explained(&found.shown(title, tokens)));
-    let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
-    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <style>svg {{ display: block; max-width: 100%; height: auto; margin: 1em 0; }}</style>\n{}</html>\n",
-        pictures.concat()
-    ))
 }

@@ -44,9 +44,8 @@ fn every_method_stands_beside_the_others_and_is_drawn() {
     }
     assert!(said.contains("scores add up to") && said.contains("random orders") && said.contains("better is near 0"));
     let page = fs::read_to_string(&html).unwrap();
-    assert!(
-        page.starts_with("<!doctype html>") && page.matches("<svg").count() == 9 && page.contains("comprehensiveness")
-    );
+    assert!(page.starts_with("<!doctype html>") && page.contains("default-src 'none'"));
+    assert!(page.matches("<svg").count() == 9 && page.contains("comprehensiveness"));
     ran(&[&all[..], &["--svg", text(&svg)]].concat()).fails(&["--svg takes one method, 9 given"]);
     let said = ran(&["attribute", "A dog runs.", "--no-trust", "--svg", text(&svg)]).succeeds();
     assert!(fs::read_to_string(svg).unwrap().starts_with("<svg"));
