@@ -30,8 +30,8 @@ pub struct Attribute {
     /// rollout, flow, attention. Several may be given, with commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "leave-one-out")]
     method: Vec<String>,
-    /// Score heads instead, by what the answer loses without each.
-    #[arg(long, conflicts_with = "method")]
+    /// Score heads instead, by what the answer loses without each; no trust is measured, and no picture drawn.
+    #[arg(long, conflicts_with_all = ["method", "orders", "seed", "no_trust", "svg", "html"])]
     heads: bool,
     /// Measure no trust, which takes some hundred readings of the text.
     #[arg(long)]

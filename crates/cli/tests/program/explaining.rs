@@ -59,6 +59,15 @@ fn every_method_stands_beside_the_others_and_is_drawn() {
 }
 
 #[test]
+fn what_heads_have_no_use_for_is_refused() {
+    let heads = ["attribute", "A dog runs.", "--heads"];
+    for other in ["--method=flow", "--orders=2", "--seed=2", "--no-trust", "--svg=a.svg", "--html=a.html"] {
+        let option = other.split('=').next().unwrap();
+        ran(&[&heads[..], &[other]].concat()).misused(option);
+    }
+}
+
+#[test]
 fn encoders_and_decoders_are_explained_too() {
     let folder = model("bert", &[(3, "[MASK]")]);
     let folder = text(folder.path());
