@@ -73,8 +73,8 @@ fn line(trace: &Trace, change: &HeadChange) -> String {
     let HeadChange { name, layer, sites, head, queries, mean } = change;
     let most = (0..queries.len()).max_by(|&a, &b| queries[a].total_cmp(&queries[b]));
     let token = most.map_or_else(String::new, |at| {
-        let token = trace.queries(&trace.sites()[sites[0]])[at].replace(|c: char| c.is_control(), "·");
-        format!("{} {:.2}", console::truncate_str(token.trim(), 12, "…"), queries[at])
+        let token = &trace.queries(&trace.sites()[sites[0]])[at];
+        format!("{} {:.2}", output::token(token, 12), queries[at])
     });
     let token = console::pad_str(&token, 18, console::Alignment::Left, None);
     format!("{mean:5.3}   {token} {name}, layer {}, head {}", layer + 1, head + 1)

@@ -3,6 +3,7 @@
 use console::{Alignment, measure_text_width, pad_str};
 
 use super::Explained;
+use crate::output;
 
 /// Columns of a number.
 const NUMBER: usize = 9;
@@ -11,7 +12,7 @@ const LONGEST: usize = 24;
 
 /// A line a token, a column a method; as many methods side by side as fit.
 pub fn table(tokens: &[String], found: &[Explained], width: usize) -> String {
-    let shown: Vec<String> = tokens.iter().map(|token| plain(token)).collect();
+    let shown: Vec<String> = tokens.iter().map(|token| output::token(token, LONGEST)).collect();
     let widest = shown.iter().map(|token| measure_text_width(token)).max().unwrap_or(0);
     let columns: Vec<usize> =
         found.iter().map(|found| measure_text_width(&found.explanation.method).max(NUMBER) + 2).collect();
@@ -38,11 +39,4 @@ pub fn table(tokens: &[String], found: &[Explained], width: usize) -> String {
         first = end;
     }
     text
-}
-
-/// A token without what would change the terminal, no longer than a column.
-fn plain(token: &str) -> String {
-    let visible = token.replace(|c: char| c.is_control(), "·");
-    let text = if visible.trim().is_empty() { format!("{visible:?}") } else { visible.trim().to_owned() };
-    console::truncate_str(&text, LONGEST, "…").into_owned()
 }

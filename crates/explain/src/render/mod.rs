@@ -21,6 +21,7 @@ mod tree;
 use crate::{Head, Map, Result, Trace};
 
 pub use explained::Explained;
+pub use label::visible;
 pub use panel::{Panel, Scale};
 
 /// A map with all that a picture writes around it.
