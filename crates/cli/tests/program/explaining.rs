@@ -224,18 +224,23 @@ fn a_map_of_an_image_is_laid_over_it() {
     assert_eq!(values("cam"), serde_json::json!([0.0, -1.0, -1.0, 1.0]));
     assert_eq!(values("grad-cam"), serde_json::json!([1.0, 0.5, 0.5, 1.5]));
     assert_eq!(values("hires-cam"), values("grad-cam"));
+    // What a PNG of 40 × 30 begins and ends with: nothing between is looked at.
     let header = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &[0, 0, 0, 40, 0, 0, 0, 30]].concat();
-    fs::write(&image, header).unwrap();
-    let said = ran(&["cam", text(&file), "--svg", text(&svg), "--image", text(&image)]).succeeds();
+    fs::write(&image, [&header, b"\0\0\0\0IEND\xaeB`\x82".as_slice()].concat()).unwrap();
+    let laid = ["cam", text(&file), "--svg", text(&svg), "--image", text(&image)];
+    let said = ran(&laid).succeeds();
     assert!(said.contains("CAM") && said.contains("Trust: not measured"), "{said}");
     let drawn = fs::read_to_string(&svg).unwrap();
-    assert!(drawn.contains("viewBox=\"0 0 40 30\"") && drawn.contains("data:image/png;base64,iVBORw0KGgo"), "{drawn}");
+    assert!(drawn.contains("data:image/png;base64,iVBORw0KGgo") && drawn.contains("speaks for the class"), "{drawn}");
+    fs::write(&image, header).unwrap();
+    ran(&laid).fails(&["a.png", "a png that is cut short"]);
+    fs::write(&image, "no image").unwrap();
+    ran(&laid).fails(&["a.png", "a PNG or a JPEG expected"]);
 
     write(vec![("activations", view(&[2, 2, 2], &activations))]);
     ran(&["cam", text(&file)]).fails(&["no tensor is called gradients"]);
     write(vec![("activations", view(&[8], &activations))]);
     ran(&["cam", text(&file)]).fails(&["activations have shape [8], expected [channel, row, column]"]);
-    fs::write(&image, "no image").unwrap();
     fs::write(&file, "nothing").unwrap();
     ran(&["cam", text(&file)]).fails(&["not a safetensors file"]);
     ran(&["cam", text(&file), "--image", text(&image)]).misused("--svg");

@@ -52,7 +52,7 @@ pub fn grid(trace: &Trace, name: &str) -> Result<String> {
         trace.axes()[first.keys].name
     );
     let mut svg = opening(width.ceil(), (bottom + 58.0 + MARGIN).ceil());
-    header(&mut svg, &trace.title, &subtitle, width);
+    header(&mut svg, &trace.title, "Attention weights:", &subtitle, width);
     let _ = writeln!(svg, r#"<g font-size="{SMALL_SIZE}" fill="{PALE_INK}" text-anchor="middle">"#);
     for head in 0..heads {
         let x = left + head as f32 * (across + GAP) + across / 2.0;

@@ -152,7 +152,7 @@ fn axes(panel: &Panel) -> String {
 }
 
 /// One path of horizontal strokes a shade over the darkest; neighbours of one shade are one stroke.
-fn runs(map: &Map) -> String {
+pub(super) fn runs(map: &Map) -> String {
     let shade = |row, column| (map.weight(row, column) * SHADES as f32).round() as usize;
     let mut paths = vec![String::new(); SHADES + 1];
     for row in 0..map.rows {
