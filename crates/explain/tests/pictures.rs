@@ -125,7 +125,7 @@ mod png {
     fn text_really_appears_accents_too() {
         assert!(ink("Hello") > 200);
         assert!(ink("éàçœŒ") > ink("eacoO"));
-        for text in ["Ελ", "Ж", "∅", "␣", "→", "…", "ő", "ệ"] {
+        for text in ["Ελ", "Ж", "∅", "␣", "→", "…", "ő", "ệ", "−", "≠", "≤", "≥"] {
             assert!(ink(text) > 5, "{text}");
         }
     }
