@@ -13,6 +13,7 @@ use super::panels::runs;
 use super::{GAP, HEADER, LINE, MARGIN, MOST_TOKENS, PALE_INK, header, opening, text};
 use crate::cam::Saliency;
 use crate::error::{checked, field};
+use crate::render::Scale;
 use crate::render::colour::cividis;
 use crate::trust::number;
 use crate::{Error, Map, Result};
@@ -112,7 +113,7 @@ pub fn overlay(map: &Saliency, image: Option<&Image>) -> Result<String> {
 </g>"#,
         across / fine.width as f32,
         down / fine.height as f32,
-        runs(&shares)
+        runs(&shares, &Scale::weights())
     );
     bar(&mut svg, [MARGIN, below], cividis, &[0.0, greatest / 2.0, greatest].map(number), CAPTION);
     text(&mut svg, MARGIN, below + 3.0 * LINE - GAP, PALE_INK, "how far to trust this: not measured");
