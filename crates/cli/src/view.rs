@@ -66,7 +66,7 @@ impl View {
         match &self.traces[..] {
             [path] if self.list => {
                 let trace = Trace::load(path)?;
-                Ok(write!(io::stdout(), "{}\n{}", trace.title, trace.list())?)
+                Ok(write!(io::stdout(), "{}\n{}", visible(&trace.title), trace.list())?)
             }
             [path] if !self.beside.is_wanted() => self.one(path),
             [path] => self.two([path; 2]),
