@@ -262,15 +262,22 @@ fn empty_rows_are_fine() {
 #[test]
 fn a_linear_layer_and_its_gradients_match_the_definition() {
     // Few rows and many, whole vectors and not, deeper than what is packed at a time.
-    for [count, width, features] in
-        [[1, 1, 1], [3, 5, 7], [25, 97, 64], [40, 100, 81], [70, 33, 130], [30, 800, 17], [900, 6, 16]]
-    {
+    for [count, width, features] in [
+        [1, 1, 1],
+        [3, 5, 7],
+        [25, 97, 64],
+        [40, 100, 81],
+        [70, 33, 130],
+        [30, 1100, 17],
+        [40, 1100, 140],
+        [900, 6, 16],
+    ] {
         let (x, w) = (numbers(1, count * width), numbers(2, width * features));
         let (b, g) = (numbers(3, features), numbers(4, count * features));
         let at = |data: &[f32], row: usize, columns: usize, column: usize| f64::from(data[row * columns + column]);
-        let mut out = vec![f32::NAN; count * features];
         let weight = Weight::new(&w, [width, features]).unwrap();
-        rows::linear(&x, &weight, &b, &mut out).unwrap();
+        let out = rows::linear(&x, &weight, &b).unwrap();
+        assert_eq!(out.len(), count * features);
         let grads = rows::linear_backward(&x, &weight, true, &g).unwrap();
         let close = |found: f32, expected: f64, terms: usize| {
             let error = (f64::from(found) - expected).abs();
@@ -301,11 +308,7 @@ fn a_linear_layer_gives_a_row_the_same_bits_in_any_company_and_on_any_threads() 
     let [count, width, features] = [500, 200, 96];
     let (x, w) = (numbers(1, count * width), numbers(2, width * features));
     let weight = Weight::new(&w, [width, features]).unwrap();
-    let linear = |x: &[f32]| {
-        let mut out = vec![0.0; x.len() / width * features];
-        rows::linear(x, &weight, &[], &mut out).unwrap();
-        out
-    };
+    let linear = |x: &[f32]| rows::linear(x, &weight, &[]).unwrap();
     let all = linear(&x);
     for (first, last) in [(0, 1), (7, 20), (100, 430)] {
         assert_eq!(linear(&x[first * width..last * width]), all[first * features..last * features]);

@@ -69,8 +69,8 @@ fn every_weight_matches_the_definition() {
                     let bound = each * terms as f64 + 1e-6;
                     assert!(error < bound, "{name}: {found}, not {expected} ({count}, {width}, {features})");
                 };
-                let mut out = vec![f32::NAN; count * features];
-                rows::linear(&x, &weight, &bias, &mut out).unwrap();
+                let out = rows::linear(&x, &weight, &bias).unwrap();
+                assert_eq!(out.len(), count * features);
                 for (i, &out) in out.iter().enumerate() {
                     let (row, feature) = (i / features, i % features);
                     let row = wide(&x[row * width..][..width]);
@@ -93,11 +93,7 @@ fn threads_and_company_change_no_bit() {
     let sizes @ [width, features] = [200, 1030];
     let x = numbers(1, 60 * width);
     each(2, sizes, |name, weight, _| {
-        let linear = |count: usize| {
-            let mut out = vec![0.0; count * features];
-            rows::linear(&x[..count * width], &weight, &[], &mut out).unwrap();
-            out
-        };
+        let linear = |count: usize| rows::linear(&x[..count * width], &weight, &[]).unwrap();
         for (few, more) in [(1, 2), (2, 3), (3, 16), (17, 60)] {
             assert_eq!(linear(few), linear(more)[..few * features], "{name}, {few} rows and {more}");
         }
@@ -117,8 +113,8 @@ fn many_rows_and_blocks_are_as_near_as_rounding_allows() {
         let (x, w) = (numbers(1, count * width), numbers(2, width * features));
         let quantized = Quantized::new(&Weight::turned(&w, sizes).unwrap()).unwrap();
         let exact = widened(&quantized);
-        let mut out = vec![f32::NAN; count * features];
-        rows::linear(&x, &quantized.weight(), &[], &mut out).unwrap();
+        let out = rows::linear(&x, &quantized.weight(), &[]).unwrap();
+        assert_eq!(out.len(), count * features);
         for (i, &found) in out.iter().enumerate() {
             let (row, weight) = (&x[i / features * width..][..width], &exact[i % features * width..][..width]);
             // Half a step of each number, were all errors on one side.
@@ -138,8 +134,8 @@ fn many_rows_and_blocks_are_as_near_as_rounding_allows() {
     let mut w: Vec<f32> = (0..width * features).map(|i| whole(3 * i)).collect();
     x.chunks_mut(32).chain(w.chunks_mut(32)).for_each(|block| block[5] = 127.0);
     let quantized = Quantized::new(&Weight::turned(&w, sizes).unwrap()).unwrap();
-    let mut out = vec![f32::NAN; count * features];
-    rows::linear(&x, &quantized.weight(), &[], &mut out).unwrap();
+    let out = rows::linear(&x, &quantized.weight(), &[]).unwrap();
+    assert_eq!(out.len(), count * features);
     for (i, &found) in out.iter().enumerate() {
         let (row, weight) = (&x[i / features * width..][..width], &w[i % features * width..][..width]);
         assert_eq!(f64::from(found), dot(&wide(row), &wide(weight)));
@@ -152,8 +148,7 @@ fn a_nan_stays_in_its_row_and_feature() {
     let (mut x, mut w) = (numbers(1, 20 * width), numbers(2, width * features));
     (x[3 * width + 7], w[5 * width + 2]) = (f32::NAN, f32::INFINITY);
     for count in [10, 20] {
-        let mut out = vec![0.0; count * features];
-        rows::linear(&x[..count * width], &Weight::turned(&w, sizes).unwrap(), &[], &mut out).unwrap();
+        let out = rows::linear(&x[..count * width], &Weight::turned(&w, sizes).unwrap(), &[]).unwrap();
         for (i, out) in out.iter().enumerate() {
             assert_eq!(out.is_finite(), i / features != 3 && i % features != 5);
         }
@@ -191,14 +186,9 @@ fn what_does_not_fit_is_refused() {
     }
     assert!(Weight::new::<f32>(&[], [0, 3]).is_err());
 
-    let (weight, mut out) = (Weight::new(&w, [2, 3]).unwrap(), [0.0; 6]);
-    for (x, bias, size) in [(5, 0, 6), (4, 2, 6), (4, 0, 5), (2, 0, 6)] {
-        assert!(rows::linear(&vec![0.0; x], &weight, &vec![0.0; bias], &mut out[..size]).is_err());
-    }
-    says(
-        rows::linear(&[0.0; 4], &weight, &[0.0; 2], &mut out).unwrap_err(),
-        "bias: 2 numbers given, none or 3 expected",
-    );
+    let weight = Weight::new(&w, [2, 3]).unwrap();
+    says(rows::linear(&[0.0; 5], &weight, &[]).unwrap_err(), "rows: 5 numbers given, rows of width 2 expected");
+    says(rows::linear(&[0.0; 4], &weight, &[0.0; 2]).unwrap_err(), "bias: 2 numbers given, none or 3 expected");
     assert!(rows::linear_backward(&[0.0; 4], &weight, true, &[0.0; 5]).is_err());
     assert!(rows::linear_backward(&[0.0; 4], &weight, true, &[0.0; 3]).is_err());
     assert!(rows::linear_backward_rows(&weight, &[0.0; 4]).is_err());

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::{Page, Probe, page_of};
 use crate::scores::Scores;
-use crate::shape::{QUERY_BLOCK, Shape, Tile};
-use crate::simd::{LANES, Lanes, floats_mut, multiversion};
-use crate::{Error, Result};
+use crate::shape::{KEY_BLOCK, QUERY_BLOCK, Shape, Tile};
+use crate::simd::{LANES, Lanes, multiversion, pad, turn};
+use crate::{Error, Result, scratch};
 
 /// Each head's map, shrunk to at most `pixels` × `pixels`: the mean of the weights under a pixel, which shows where
 /// attention goes on the whole, and the greatest, which keeps a single bright pair visible among millions.
@@ -18,6 +18,8 @@ pub struct Pyramid {
     /// As long as its pixels would be if the last one were whole.
     lengths: [usize; 2],
     shape: [usize; 4],
+    /// How many positions lie under each pixel of either axis.
+    covered: [Vec<f32>; 2],
     mean: Vec<f32>,
     max: Vec<f32>,
 }
@@ -56,7 +58,15 @@ impl Pyramid {
     }
 
     fn of(grid: Grid) -> Self {
-        Self { grid, ends: [0; 2], lengths: [0; 2], shape: [0; 4], mean: Vec::new(), max: Vec::new() }
+        Self {
+            grid,
+            ends: [0; 2],
+            lengths: [0; 2],
+            shape: [0; 4],
+            covered: [vec![], vec![]],
+            mean: vec![],
+            max: vec![],
+        }
     }
 
     /// `[batch, head, pixel of queries, pixel of keys]`.
@@ -131,6 +141,10 @@ impl Probe for Pyramid {
             values.clear();
             values.resize(size, 0.0);
         }
+        self.covered = [
+            (0..rows).map(|pixel| self.queries(pixel).len() as f32).collect(),
+            (0..columns).map(|pixel| self.keys(pixel).len() as f32).collect(),
+        ];
         Ok(())
     }
 
@@ -146,16 +160,15 @@ impl Probe for Pyramid {
 
     fn file(&mut self, block: &Tile, page: Box<dyn Any>) {
         let [_, heads, rows, columns] = self.shape;
-        let [queries, keys] = self.lengths;
+        let [of_rows, of_columns] = &self.covered;
         let first = (block.batch * heads + block.head) * rows * columns;
         let Strip { sums, maxima, .. } = page_of(page);
-        for (run, (row, _)) in runs(block.queries.clone(), queries, rows).enumerate() {
-            let of_row = shown(row, queries, rows, self.ends[0]).len();
-            for column in 0..columns {
-                let (pixel, noted) = (first + row * columns + column, run * columns + column);
-                self.mean[pixel] += sums[noted] / (of_row * shown(column, keys, columns, self.ends[1]).len()) as f32;
-                self.max[pixel] = greater(self.max[pixel], maxima[noted]);
-            }
+        for (run, (row, _)) in runs(block.queries.clone(), self.lengths[0], rows).enumerate() {
+            let (pixels, noted) = (first + row * columns.., run * columns..);
+            let mean = self.mean[pixels.clone()].iter_mut().zip(&sums[noted.clone()]);
+            mean.zip(of_columns).for_each(|((mean, sum), of_column)| *mean += sum / (of_rows[row] * of_column));
+            let max = self.max[pixels].iter_mut().zip(&maxima[noted]).take(columns);
+            max.for_each(|(max, &noted)| *max = greater(*max, noted));
         }
     }
 }
@@ -175,12 +188,20 @@ struct Strip {
 impl Page for Strip {
     fn tile(&mut self, tile: &Tile, weights: &Scores) {
         let lanes = weights.lanes();
-        for (column, keys) in runs(tile.keys.clone(), self.keys, self.columns) {
-            let rows = keys.start - tile.keys.start..keys.end - tile.keys.start;
-            let values = &weights.values()[rows.start * lanes..rows.end * lanes];
-            let (sums, maxima) = (&mut self.sums[column..], &mut self.maxima[column..]);
-            shrink(values, lanes, &self.runs, self.columns, sums, maxima);
-        }
+        let Self { runs: of_queries, columns, sums, maxima, .. } = self;
+        // Keys are shrunk first, which is vertical. What remains is turned, so that queries are, too.
+        scratch::with([KEY_BLOCK * lanes, KEY_BLOCK * lanes, QUERY_BLOCK * KEY_BLOCK], |[sum, max, turned]| {
+            let (mut first, mut count) = (*columns, 0);
+            for (column, keys) in runs(tile.keys.clone(), self.keys, *columns) {
+                let rows = (keys.start - tile.keys.start) * lanes..(keys.end - tile.keys.start) * lanes;
+                let place = count * lanes..(count + 1) * lanes;
+                shrink_keys(&weights.values()[rows], &mut sum[place.clone()], &mut max[place]);
+                (first, count) = (first.min(column), count + 1);
+            }
+            let place = [first, count, *columns];
+            shrink_queries(sum, lanes, of_queries, turned, sums, place, |a, b| a + b);
+            shrink_queries(max, lanes, of_queries, turned, maxima, place, greater);
+        });
     }
 }
 
@@ -191,26 +212,42 @@ fn greater(a: f32, b: f32) -> f32 {
 }
 
 multiversion! {
-    /// Adds weights up, and finds the greatest, over some keys and then over each run of queries; a run's result is the first
-    /// of every `columns`.
-    fn shrink<I>(
-        values: &[f32], lanes: usize, runs: &[Range<usize>], columns: usize, sums: &mut [f32], maxima: &mut [f32],
-    ) {
-        let (mut of_keys, mut most) = ([Lanes::ZERO; QUERY_BLOCK / LANES], [Lanes::ZERO; QUERY_BLOCK / LANES]);
-        for row in values.chunks_exact(lanes.max(1)) {
-            for ((sum, max), &weights) in of_keys.iter_mut().zip(&mut most).zip(row.as_chunks().0) {
-                *sum = sum.add(Lanes(weights));
-                *max = max.max(Lanes(weights));
+    /// The sum and the greatest of some keys' weights, for each lane.
+    fn shrink_keys<I>(weights: &[f32], sum: &mut [f32], max: &mut [f32]) {
+        let lanes = sum.len();
+        for first in (0..lanes).step_by(LANES) {
+            let (mut total, mut most) = (Lanes::ZERO, Lanes::ZERO);
+            for row in weights.chunks_exact(lanes) {
+                let weights = Lanes::load(&row[first..]);
+                (total, most) = (total.add(weights), most.max(weights));
             }
+            total.store(&mut sum[first..]);
+            most.store(&mut max[first..]);
         }
-        let (of_keys, most) = (floats_mut(&mut of_keys), floats_mut(&mut most));
-        for (i, run) in runs.iter().enumerate() {
-            let (whole, rest) = of_keys[run.clone()].as_chunks();
-            let sum = whole.iter().fold(Lanes::load_or(rest, 0.0), |sum, &more| sum.add(Lanes(more)));
-            sums[i * columns] += sum.sum();
-            let (whole, rest) = most[run.clone()].as_chunks();
-            let max = whole.iter().fold(Lanes::load_or(rest, 0.0), |max, &more| max.max(Lanes(more)));
-            maxima[i * columns] = max.0.iter().fold(maxima[i * columns], |a, &b| greater(a, b));
+    }
+
+    /// Joins `[column][lane]` numbers over each run of lanes, and the result with that noted as `[run][column]`. `place` is the
+    /// first column, how many there are, and how many a noted row has.
+    fn shrink_queries<I, F: Fn(f32, f32) -> f32>(
+        numbers: &[f32],
+        lanes: usize,
+        runs: &[Range<usize>],
+        turned: &mut [f32],
+        noted: &mut [f32],
+        place: [usize; 3],
+        join: F,
+    ) {
+        let [first, count, columns] = place;
+        let (queries, width) = (runs.last().map_or(0, |run| run.end), pad(count));
+        turn::<I>(numbers, lanes, [count, queries], turned, width);
+        for (run, noted) in runs.iter().zip(noted.chunks_exact_mut(columns.max(1))) {
+            for (vector, noted) in noted[first..first + count].chunks_mut(LANES).enumerate() {
+                let rows = turned[run.start * width..run.end * width].chunks_exact(width);
+                let joined = rows.fold(Lanes::ZERO, |joined, row| {
+                    joined.zip(Lanes::load(&row[vector * LANES..]), &join)
+                });
+                noted.iter_mut().zip(joined.0).for_each(|(noted, more)| *noted = join(*noted, more));
+            }
         }
     }
 }

@@ -68,7 +68,11 @@ multiversion! {
     fn sum<I>(weights: &[f32], lanes: usize, queries: usize, sums: &mut [f32]) {
         let (fours, rest) = sums.as_chunks_mut();
         for (i, sums) in fours.iter_mut().enumerate() {
-            *sums = I::sums(&std::array::from_fn(|j| folded(&weights[(4 * i + j) * lanes..][..queries])));
+            let mut keys = [Lanes::ZERO; 4];
+            for (key, row) in keys.iter_mut().zip(weights[4 * i * lanes..].chunks(lanes.max(1))) {
+                *key = folded(&row[..queries]);
+            }
+            *sums = I::sums(&keys);
         }
         for (row, sum) in weights.chunks_exact(lanes.max(1)).skip(4 * fours.len()).zip(rest) {
             *sum = folded(&row[..queries]).sum();

@@ -4,50 +4,47 @@
 //! attention's micro-kernel does the products; with a few, as when a text is written token by token, it is streamed once, as
 //! fast as memory delivers it, and each feature is a dot product.
 
-use super::packed::{Right, add_product, fill, product};
+use super::packed::{Right, filled, product};
 #[cfg(target_arch = "x86_64")]
 use super::packed_quantized;
 use super::stream::{self, add_dots};
 use super::{LinearGradients, Weight};
 #[cfg(target_arch = "x86_64")]
 use crate::element::Data;
-use crate::simd::{Lanes, multiversion};
+use crate::problem::{READ, run};
+use crate::simd::{LANES, Lanes, multiversion};
 use crate::view::Matrix;
 use crate::{Error, Result};
 
-/// `out = rows · weight + bias`: rows `[row, width]`, bias `[feature]` or empty for none, out `[row, feature]`, all
-/// contiguous.
+/// Columns that are summed side by side.
+const STRIP: usize = 8 * LANES;
+
+/// `rows · weight + bias`: rows `[row, width]`, bias `[feature]` or empty for none, result `[row, feature]`, all contiguous.
 ///
 /// The result has the same bits for any number of threads. A row of it has the same bits in any company where the weight lies
 /// as `[width, feature]`; otherwise among few rows, and among many.
 ///
 /// # Errors
 /// If the lengths do not fit each other.
-pub fn linear(rows: &[f32], weight: &Weight, bias: &[f32], out: &mut [f32]) -> Result<()> {
+pub fn linear(rows: &[f32], weight: &Weight, bias: &[f32]) -> Result<Vec<f32>> {
     let [width, features] = weight.sizes();
     let count = check("rows", rows, width)?;
     if !bias.is_empty() && bias.len() != features {
         return Err(Error::new("bias", format!("{} numbers", bias.len()), format!("none or {features}")));
     }
-    if Some(out.len()) != count.checked_mul(features) {
-        let expected = format!("{count} rows of {features} features");
-        return Err(Error::new("out", format!("{} numbers", out.len()), expected));
-    }
     if count == 0 {
-        return Ok(());
+        return Ok(vec![]);
     }
     if weight.matrix.column_stride == 1 && weight.matrix.row_stride != 1 && count <= stream::MOST {
-        fill(bias, features, out);
-        add_dots(rows, weight.matrix, out);
-    } else {
-        #[cfg(target_arch = "x86_64")]
-        if let (Data::Quantized(numbers, scales), true) = (weight.matrix.data, packed_quantized::is_fast()) {
-            packed_quantized::product(rows, weight.matrix, (numbers, scales), bias, out);
-            return Ok(());
-        }
-        product(Matrix::panel(rows, count, width, width), Right::of(weight.matrix.transposed()), bias, out);
+        let mut out = filled(bias, count, features);
+        add_dots(rows, weight.matrix, &mut out);
+        return Ok(out);
     }
-    Ok(())
+    #[cfg(target_arch = "x86_64")]
+    if let (Data::Quantized(numbers, scales), true) = (weight.matrix.data, packed_quantized::is_fast()) {
+        return Ok(packed_quantized::product(rows, weight.matrix, (numbers, scales), bias));
+    }
+    Ok(product(Matrix::panel(rows, count, width, width), Right::of(weight.matrix.transposed()), bias))
 }
 
 /// The gradients by rows, weight (`[width, feature]`, whatever the weight's type and direction) and, where the layer has one,
@@ -63,21 +60,10 @@ pub fn linear_backward(rows: &[f32], weight: &Weight, biased: bool, grad: &[f32]
         let expected = format!("{count} rows of {features} features");
         return Err(Error::new("grad", format!("{} numbers", grad.len()), expected));
     }
-    let mut gradients = LinearGradients {
-        states,
-        weight: vec![0.0; width * features],
-        bias: vec![0.0; if biased { features } else { 0 }],
-    };
     let upstream = Matrix::panel(grad, count, features, features);
-    add_product(
-        Matrix::panel(rows, count, width, width).transposed(),
-        Right::Straight(upstream.into()),
-        &mut gradients.weight,
-    );
-    if biased {
-        grad.chunks_exact(features).for_each(|grad| add(grad, &mut gradients.bias));
-    }
-    Ok(gradients)
+    let rows = Matrix::panel(rows, count, width, width).transposed();
+    let weight = product(rows, Right::Straight(upstream.into()), &[]);
+    Ok(LinearGradients { states, weight, bias: if biased { sum_of_rows(grad, features) } else { vec![] } })
 }
 
 /// The gradient by the rows alone, `[row, width]`: what goes through a layer whose weight is not to be changed.
@@ -85,11 +71,9 @@ pub fn linear_backward(rows: &[f32], weight: &Weight, biased: bool, grad: &[f32]
 /// # Errors
 /// If the gradient of the result is not one of whole rows.
 pub fn linear_backward_rows(weight: &Weight, grad: &[f32]) -> Result<Vec<f32>> {
-    let [width, features] = weight.sizes();
+    let [_, features] = weight.sizes();
     let count = check("grad", grad, features)?;
-    let mut gradient = vec![0.0; count * width];
-    add_product(Matrix::panel(grad, count, features, features), Right::of(weight.matrix), &mut gradient);
-    Ok(gradient)
+    Ok(product(Matrix::panel(grad, count, features, features), Right::of(weight.matrix), &[]))
 }
 
 /// How many rows there are.
@@ -100,14 +84,30 @@ fn check(argument: &str, rows: &[f32], width: usize) -> Result<usize> {
     Ok(rows.len() / width)
 }
 
+/// Each task adds up a strip of columns.
+fn sum_of_rows(rows: &[f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; width];
+    let tasks = sums.chunks_mut(STRIP).enumerate().collect();
+    run(READ * size_of_val(rows) as f64, tasks, |(i, sums)| add_rows(rows, width, i * STRIP, sums));
+    sums
+}
+
 multiversion! {
-    /// `sum += x`
-    fn add<I>(x: &[f32], sum: &mut [f32]) {
-        let (vectors, tail) = sum.as_chunks_mut();
-        let (numbers, tail_numbers) = x.as_chunks();
-        for (sum, &x) in vectors.iter_mut().zip(numbers) {
-            *sum = Lanes(*sum).add(Lanes(x)).0;
+    /// Adds some columns of all rows, from `first` on; as many as may be are kept in registers.
+    fn add_rows<I>(rows: &[f32], width: usize, first: usize, sums: &mut [f32]) {
+        let columns = first..first + sums.len();
+        if sums.len() == STRIP {
+            let mut strip = [Lanes::ZERO; STRIP / LANES];
+            for row in rows.chunks_exact(width) {
+                for (sum, &x) in strip.iter_mut().zip(row[columns.clone()].as_chunks().0) {
+                    *sum = sum.add(Lanes(x));
+                }
+            }
+            strip.iter().zip(sums.chunks_exact_mut(LANES)).for_each(|(strip, sums)| strip.store(sums));
+        } else {
+            for row in rows.chunks_exact(width) {
+                sums.iter_mut().zip(&row[columns.clone()]).for_each(|(sum, x)| *sum += x);
+            }
         }
-        tail.iter_mut().zip(tail_numbers).for_each(|(sum, x)| *sum += x);
     }
 }

@@ -1,14 +1,15 @@
 //! A product of two matrices, on attention's micro-kernel.
 //!
 //! The right-hand matrix is packed once into panels of 64 columns, cut so that what a product reads again and again stays in
-//! the first cache; numbers of other types are widened on the way. The other matrix and the result are used where they lie
+//! the first cache; numbers of other types are widened on the way. The other matrix and the result are used where they lie,
+//! and a result that is not added to is written once, into memory that nobody has cleared
 //! (Goto & van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
 
 use std::ops::Range;
 
 use crate::problem::{READ, cut, run};
 use crate::shape::blocks;
-use crate::simd::{Base, gemm_strided, pad};
+use crate::simd::{Base, Place, gemm_into, gemm_strided, pad};
 use crate::stored::{Stored, widen};
 use crate::view::Matrix;
 use crate::{pack, scratch};
@@ -17,7 +18,10 @@ use crate::{pack, scratch};
 const PANEL: usize = 64;
 /// Rows of a panel that are packed at a time: a quarter of the second cache.
 const DEPTH: usize = 1024;
-/// Rows of the result whose sums are kept at hand.
+/// The same where the other matrix lies across: every row that is read, a line of the cache each, is read again for the next
+/// few columns, and the lines of so many rows are still there.
+const ACROSS: usize = 128;
+/// Rows of the result whose sums are kept at hand where they are not whole vectors.
 const GROUP: usize = 4 * TILE;
 /// Rows of the result that a task has at least, for the sake of which a panel is packed once more.
 const LEAST: usize = 192;
@@ -72,17 +76,20 @@ pub(super) enum Start<'a> {
     Bias(&'a [f32]),
 }
 
-impl Start<'_> {
-    /// Puts it into sums for some columns of rows of the result, padded with 0 to so many lanes.
-    fn fill(&self, columns: Range<usize>, out: &[&mut [f32]], sums: &mut [f32], lanes: usize) {
-        for (sums, out) in sums.chunks_exact_mut(lanes).zip(out) {
-            let (held, padding) = sums.split_at_mut(columns.len());
-            match self {
-                Start::Sum => held.copy_from_slice(out),
-                Start::Bias([]) => held.fill(0.0),
-                Start::Bias(bias) => held.copy_from_slice(&bias[columns.clone()]),
-            }
-            padding.fill(0.0);
+impl<'a> Start<'a> {
+    /// For some of the columns.
+    pub(super) fn of(self, columns: Range<usize>) -> Self {
+        match self {
+            Start::Bias(bias) => Start::Bias(bias.get(columns).unwrap_or_default()),
+            Start::Sum => Start::Sum,
+        }
+    }
+
+    fn base(self) -> Base<'a> {
+        match self {
+            Start::Sum => Base::Sum,
+            Start::Bias([]) => Base::Zero,
+            Start::Bias(bias) => Base::Each(bias),
         }
     }
 }
@@ -92,29 +99,36 @@ pub(super) fn add_product(left: Matrix<'_>, right: Right<'_>, out: &mut [f32]) {
     match right {
         _ if out.is_empty() => {}
         Right::Straight(right) if is_few(left, right) => add_few(left, right, out),
-        _ => add_packed(left, right, Start::Sum, out),
-    }
-}
-
-/// `out = left · right + bias`, likewise; without a bias, that is empty.
-pub(super) fn product(left: Matrix<'_>, right: Right<'_>, bias: &[f32], out: &mut [f32]) {
-    match right {
-        _ if out.is_empty() => {}
-        Right::Straight(right) if is_few(left, right) => {
-            fill(bias, right.columns, out);
-            add_few(left, right, out);
+        _ => {
+            let columns = right.columns();
+            add_packed(left, right, Start::Sum, Place::of(out, left.rows, 0..columns, columns));
         }
-        _ => add_packed(left, right, Start::Bias(bias), out),
     }
 }
 
-/// Makes each row the bias, or 0 if there is none.
-pub(super) fn fill(bias: &[f32], columns: usize, out: &mut [f32]) {
-    if bias.is_empty() {
-        out.fill(0.0);
-    } else {
-        out.chunks_exact_mut(columns).for_each(|out| out.copy_from_slice(bias));
+/// `left · right + bias`, likewise; without a bias, that is empty.
+pub(super) fn product(left: Matrix<'_>, right: Right<'_>, bias: &[f32]) -> Vec<f32> {
+    let (rows, columns) = (left.rows, right.columns());
+    match right {
+        Right::Straight(right) if is_few(left, right) => {
+            let mut out = filled(bias, rows, columns);
+            add_few(left, right, &mut out);
+            out
+        }
+        _ if left.columns == 0 => filled(bias, rows, columns),
+        _ => {
+            let mut out = Vec::new();
+            add_packed(left, right, Start::Bias(bias), Place::after(&mut out, rows, columns));
+            // SAFETY: there was room for them, and the tasks have written every part.
+            unsafe { out.set_len(rows * columns) };
+            out
+        }
     }
+}
+
+/// Rows that are the bias, or 0 if there is none.
+pub(super) fn filled(bias: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    if bias.is_empty() { vec![0.0; rows * columns] } else { bias.repeat(rows) }
 }
 
 /// Whether [`add_few`] is possible and faster.
@@ -153,23 +167,20 @@ fn add_few(left: Matrix<'_>, right: Stored<'_>, out: &mut [f32]) {
     });
 }
 
-/// As [`add_product`], for many rows. A task packs the part of the panel that it multiplies with; a few rows of the result
-/// stay in the first cache until all of that is added, and go to where they belong once.
-fn add_packed(left: Matrix<'_>, right: Right<'_>, start: Start<'_>, out: &mut [f32]) {
-    by_panels(left.columns, right.columns(), out, |rows, panel, out| {
+/// As [`product`] or [`add_product`], for many rows. A task packs the part of the panel that it multiplies with.
+fn add_packed(left: Matrix<'_>, right: Right<'_>, start: Start<'_>, out: Place<'_>) {
+    let deep = if left.column_stride == 1 { DEPTH } else { ACROSS };
+    by_panels(left.columns, out, |rows, panel, mut out| {
         let lanes = pad(panel.len());
-        scratch::with([GROUP * lanes, DEPTH.min(left.columns) * lanes], |[sums, packed]| {
-            let mut start = start;
-            for depth in blocks(0..left.columns, DEPTH) {
+        scratch::with([GROUP * lanes, deep.min(left.columns) * lanes], |[sums, packed]| {
+            let mut start = start.of(panel.clone());
+            for depth in blocks(0..left.columns, deep) {
                 right.pack(depth.clone(), panel.clone(), packed);
                 let left = part(left.slice(rows.clone()), depth);
-                for (group, out) in blocks(0..rows.len(), GROUP).zip(out.chunks_mut(GROUP)) {
-                    let sums = &mut sums[..group.len() * lanes];
-                    start.fill(panel.clone(), out, sums, lanes);
-                    gemm_strided(1.0, left.slice(group), packed, Base::Sum, sums, [lanes; 2], 0..lanes);
-                    for (sums, out) in sums.chunks_exact(lanes).zip(out) {
-                        out.copy_from_slice(&sums[..out.len()]);
-                    }
+                if panel.len() == lanes {
+                    gemm_into(1.0, left, packed, lanes, start.base(), &mut out);
+                } else {
+                    add_ragged(left, packed, start, &mut out, sums);
                 }
                 start = Start::Sum;
             }
@@ -177,28 +188,50 @@ fn add_packed(left: Matrix<'_>, right: Right<'_>, start: Start<'_>, out: &mut [f
     });
 }
 
+/// As [`gemm_into`], where the columns are no whole vectors: a few rows at a time are summed elsewhere.
+fn add_ragged(left: Matrix<'_>, right: &[f32], start: Start<'_>, out: &mut Place<'_>, sums: &mut [f32]) {
+    let (columns, lanes) = (out.columns(), pad(out.columns()));
+    for group in blocks(0..left.rows, GROUP) {
+        let sums = &mut sums[..group.len() * lanes];
+        for (row, sums) in group.clone().zip(sums.chunks_exact_mut(lanes)) {
+            let (held, padding) = sums.split_at_mut(columns);
+            match start {
+                // SAFETY: the row is there; something is added to it, so it has been written.
+                Start::Sum => held.copy_from_slice(unsafe { std::slice::from_raw_parts(out.row(row), columns) }),
+                Start::Bias([]) => held.fill(0.0),
+                Start::Bias(bias) => held.copy_from_slice(bias),
+            }
+            padding.fill(0.0);
+        }
+        gemm_strided(1.0, left.slice(group.clone()), right, Base::Sum, sums, [lanes; 2], 0..lanes);
+        for (row, sums) in group.zip(sums.chunks_exact(lanes)) {
+            // SAFETY: the row is there, and is not among the sums.
+            unsafe { out.row(row).copy_from_nonoverlapping(sums.as_ptr(), columns) };
+        }
+    }
+}
+
 /// Cuts a product, a sum of `depth` terms an element, into tasks. Each is given its rows, its panel of columns, and the
-/// panel's part of those rows.
+/// place of its results, which it writes before it adds to them if nobody has before.
 pub(super) fn by_panels(
     depth: usize,
-    columns: usize,
-    out: &mut [f32],
-    multiply: impl Fn(Range<usize>, Range<usize>, &mut [&mut [f32]]) + Sync,
+    out: Place<'_>,
+    multiply: impl Fn(Range<usize>, Range<usize>, Place<'_>) + Sync + Send,
 ) {
-    let count = out.len() / columns;
+    let (count, columns) = (out.rows(), out.columns());
     // As many rows a task as leave enough tasks for every thread.
-    let wanted = (4 * rayon::current_num_threads()).div_ceil(columns.div_ceil(PANEL));
+    let wanted = (4 * rayon::current_num_threads()).div_ceil(columns.div_ceil(PANEL).max(1));
     let tall = count.div_ceil(wanted).clamp(LEAST, MOST).next_multiple_of(TILE);
     let mut tasks = vec![];
-    for (rows, out) in blocks(0..count, tall).zip(out.chunks_mut(tall * columns)) {
-        let before = tasks.len();
-        tasks.extend(blocks(0..columns, PANEL).map(|panel| (rows.clone(), panel, Vec::with_capacity(rows.len()))));
-        for row in out.chunks_exact_mut(columns) {
-            tasks[before..].iter_mut().zip(row.chunks_mut(PANEL)).for_each(|((.., rows), part)| rows.push(part));
+    for rows in blocks(0..count, tall) {
+        for panel in blocks(0..columns, PANEL) {
+            // SAFETY: the parts have nothing in common, and `out` itself is not used.
+            let part = unsafe { out.part(rows.clone(), panel.clone()) };
+            tasks.push((rows.clone(), panel, part));
         }
     }
     let work = count as f64 * depth as f64 * columns as f64;
-    run(work, tasks, |(rows, panel, mut out)| multiply(rows, panel, &mut out));
+    run(work, tasks, |(rows, panel, out)| multiply(rows, panel, out));
 }
 
 /// Some of the columns.

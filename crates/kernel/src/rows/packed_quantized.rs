@@ -20,7 +20,7 @@ use crate::element::QUANTIZED;
 use crate::problem::run;
 use crate::scratch;
 use crate::shape::blocks;
-use crate::simd::{LANES, Level, level, multiversion};
+use crate::simd::{LANES, Level, Place, level, multiversion};
 use crate::stored::Stored;
 
 /// Columns that are multiplied side by side: two vectors, which leaves registers for 4 rows of whole sums and of singles.
@@ -36,35 +36,35 @@ pub(super) fn is_fast() -> bool {
     *FOUND
 }
 
-/// `out = rows · weight + bias` of a weight `[feature, width]` with these numbers and scales, contiguous; without a bias, that
+/// `rows · weight + bias` of a weight `[feature, width]` with these numbers and scales, contiguous; without a bias, that
 /// is empty.
-pub(super) fn product(
-    rows: &[f32],
-    weight: Stored<'_>,
-    (numbers, scales): (&[i8], &[f16]),
-    bias: &[f32],
-    out: &mut [f32],
-) {
+pub(super) fn product(rows: &[f32], weight: Stored<'_>, (numbers, scales): (&[i8], &[f16]), bias: &[f32]) -> Vec<f32> {
     assert!(is_fast(), "the processor lacks the instructions");
     let rounded = Rounded::new(rows, weight.columns);
     let all = weight.columns.div_ceil(QUANTIZED);
     assert!(weight.row_stride == all * QUANTIZED && numbers.len() >= weight.rows * weight.row_stride);
     assert!(weight.scale_stride == all && scales.len() >= weight.rows * all);
-    by_panels(weight.columns, weight.rows, out, |rows, panel, out| {
+    let (count, mut out) = (rows.len() / weight.columns, Vec::new());
+    by_panels(weight.columns, Place::after(&mut out, count, weight.rows), |rows, panel, out| {
         scratch::with([DEPTH * GROUPS * PAIR, DEPTH * PAIR], |[packed, factors]| {
             for columns in blocks(panel.clone(), PAIR) {
-                let place = columns.start - panel.start..columns.end - panel.start;
-                let mut start = Start::Bias(bias.get(columns.clone()).unwrap_or_default());
+                // SAFETY: what has been done with the columns before is over.
+                let mut out =
+                    unsafe { out.part(0..rows.len(), columns.start - panel.start..columns.end - panel.start) };
+                let mut start = Start::Bias(bias).of(columns.clone());
                 for depth in blocks(0..all, DEPTH) {
                     pack(numbers, scales, all, columns.clone(), depth.clone(), packed, factors);
                     let part = Part { rounded: &rounded, depth, packed, factors, start };
                     // SAFETY: `is_fast`; these rows and blocks are there, and were packed for all columns.
-                    unsafe { multiply(&part, rows.start, place.clone(), out) };
+                    unsafe { multiply(&part, rows.start, &mut out) };
                     start = Start::Sum;
                 }
             }
         });
     });
+    // SAFETY: there was room for them, a row has a block, and the tasks have written every part.
+    unsafe { out.set_len(count * weight.rows) };
+    out
 }
 
 /// What some blocks add to some columns.
@@ -160,36 +160,34 @@ multiversion! {
     }
 }
 
-/// Adds what some blocks contribute to the columns that lie at `place` in the rows of `out`, of which `row` is the first.
+/// Adds what some blocks contribute to the columns of `out`, the first of whose rows is `row`.
 ///
 /// # Safety
 /// The processor has AVX-512 with VNNI. There are these rows and blocks, packed as [`pack`] does it for as many columns, at most
 /// [`PAIR`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
-unsafe fn multiply(part: &Part, row: usize, place: Range<usize>, out: &mut [&mut [f32]]) {
-    let (mut row, mut out) = (row, out);
-    while !out.is_empty() {
+unsafe fn multiply(part: &Part, row: usize, out: &mut Place) {
+    let mut done = 0;
+    while done < out.rows() {
         // SAFETY: no more rows than are left; the rest is the caller's promise.
-        let done = unsafe {
-            match out.len() {
-                4.. => tile::<4>(part, row, place.clone(), out),
-                2.. => tile::<2>(part, row, place.clone(), out),
-                _ => tile::<1>(part, row, place.clone(), out),
+        done += unsafe {
+            match out.rows() - done {
+                4.. => tile::<4>(part, row, done, out),
+                2.. => tile::<2>(part, row, done, out),
+                _ => tile::<1>(part, row, done, out),
             }
         };
-        row += done;
-        out = &mut out[done..];
     }
 }
 
-/// As [`multiply`], the first `M` rows. Returns `M`.
+/// As [`multiply`], `M` rows after those that are done. Returns `M`.
 ///
 /// # Safety
-/// As for [`multiply`], of `M` rows from `row` on.
+/// As for [`multiply`], and so many rows are left.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")]
-unsafe fn tile<const M: usize>(part: &Part, row: usize, place: Range<usize>, out: &mut [&mut [f32]]) -> usize {
-    let rounded = part.rounded;
+unsafe fn tile<const M: usize>(part: &Part, row: usize, done: usize, out: &mut Place) -> usize {
+    let (rounded, row) = (part.rounded, row + done);
     let (packed, factors) = (part.packed.as_ptr(), part.factors.as_ptr());
     let numbers = rounded.numbers.as_ptr().cast::<i32>();
     let mut totals = [[_mm512_setzero_ps(); 2]; M];
@@ -221,20 +219,20 @@ unsafe fn tile<const M: usize>(part: &Part, row: usize, place: Range<usize>, out
             }
         }
     }
-    for (totals, out) in totals.iter().zip(out) {
+    for (m, totals) in totals.iter().enumerate() {
         for (n, total) in totals.iter().enumerate() {
-            let first = place.len().min(n * LANES);
-            let columns = (place.len() - first).min(LANES);
+            let first = out.columns().min(n * LANES);
+            let columns = (out.columns() - first).min(LANES);
             let mask = ((1u32 << columns) - 1) as __mmask16;
-            let out = &mut out[place.clone()][first..][..columns];
-            // SAFETY: the mask leaves out what lies past the columns that there are.
+            let out = out.row(done + m).wrapping_add(first);
+            // SAFETY: the mask leaves out what lies past the columns that there are; what is added to has been written.
             unsafe {
                 let held = match part.start {
-                    Start::Sum => _mm512_maskz_loadu_ps(mask, out.as_ptr()),
+                    Start::Sum => _mm512_maskz_loadu_ps(mask, out),
                     Start::Bias([]) => _mm512_setzero_ps(),
                     Start::Bias(bias) => _mm512_maskz_loadu_ps(mask, bias[first..][..columns].as_ptr()),
                 };
-                _mm512_mask_storeu_ps(out.as_mut_ptr(), mask, _mm512_add_ps(held, *total));
+                _mm512_mask_storeu_ps(out, mask, _mm512_add_ps(held, *total));
             }
         }
     }

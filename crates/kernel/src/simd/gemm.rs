@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Isa, LANES, Lanes, multiversion};
+use super::{Isa, LANES, Lanes, Place, multiversion};
 use crate::view::Matrix;
 
 /// What a product is added to.
@@ -14,6 +14,8 @@ pub(crate) enum Base<'a> {
     Sum,
     /// What C holds, each lane multiplied with its factor.
     Scaled(&'a [f32]),
+    /// A number a lane, the same in all rows; what C held is forgotten.
+    Each(&'a [f32]),
 }
 
 /// `C = base + alpha · A · B`, all lanes of it; see [`gemm_strided`].
@@ -34,30 +36,48 @@ pub(crate) fn gemm_part(
     gemm_strided(alpha, a, b, base, c, [lanes; 2], part);
 }
 
+/// `C = base + alpha · A · B` in some of the lanes, whole vectors of them.
+///
+/// A is strided (exchange its strides to transpose it). The rows of B follow each other every `strides[0]` numbers and
+/// those of C every `strides[1]`. Each element is summed over A's columns in order, one at a time, so its bits do not
+/// depend on how the panels are cut.
+pub(crate) fn gemm_strided(
+    alpha: f32,
+    a: Matrix<'_>,
+    b: &[f32],
+    base: Base<'_>,
+    c: &mut [f32],
+    strides: [usize; 2],
+    part: Range<usize>,
+) {
+    let after = |numbers| <[f32]>::get(numbers, part.start..).unwrap_or_default();
+    let base = match base {
+        Base::Scaled(factors) => Base::Scaled(after(factors)),
+        Base::Each(numbers) => Base::Each(after(numbers)),
+        _ => base,
+    };
+    gemm_into(alpha, a, after(b), strides[0], base, &mut Place::of(c, a.rows, part, strides[1]));
+}
+
 multiversion! {
-    /// `C = base + alpha · A · B` in some of the lanes, whole vectors of them.
-    ///
-    /// A is strided (exchange its strides to transpose it). The rows of B follow each other every `strides[0]` numbers and
-    /// those of C every `strides[1]`. Each element is summed over A's columns in order, one at a time, so its bits do not
-    /// depend on how the panels are cut.
-    pub(crate) fn gemm_strided<I>(
-        alpha: f32, a: Matrix<'_>, b: &[f32], base: Base<'_>, c: &mut [f32], strides: [usize; 2], part: Range<usize>,
+    /// As [`gemm_strided`], for all lanes of a place, from the first of B's and of the base's numbers on.
+    pub(crate) fn gemm_into<I>(
+        alpha: f32, a: Matrix<'_>, b: &[f32], stride: usize, base: Base<'_>, c: &mut Place<'_>,
     ) {
-        assert!(part.start.is_multiple_of(LANES) && part.end.is_multiple_of(LANES) && a.in_bounds());
-        assert!(!matches!(base, Base::Scaled(factors) if factors.len() < part.end));
-        for (held, rows, stride) in [(b.len(), a.columns, strides[0]), (c.len(), a.rows, strides[1])] {
-            assert!(part.end <= stride && (rows == 0 || held >= (rows - 1) * stride + part.end));
-        }
+        let lanes = c.columns();
+        assert!(lanes.is_multiple_of(LANES) && a.rows <= c.rows() && a.in_bounds());
+        assert!(lanes <= stride && (a.columns == 0 || b.len() >= (a.columns - 1) * stride + lanes));
+        assert!(!matches!(base, Base::Scaled(numbers) | Base::Each(numbers) if numbers.len() < lanes));
         let (rows, vectors) = I::TILE;
-        let mut lane = part.start;
-        while lane < part.end {
-            let left = (part.end - lane) / LANES;
+        let mut lane = 0;
+        while lane < lanes {
+            let left = (lanes - lane) / LANES;
             // With fewer vectors across, more rows keep as many accumulators busy.
             lane += LANES * match left.min(vectors) {
-                // SAFETY: the panels hold `part.end` numbers a row, of which those at `lane` and after are left.
-                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, base, c, strides, lane, rows * vectors) },
-                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, base, c, strides, lane, rows * vectors / 2) },
-                _ => unsafe { columns::<I, 4>(alpha, a, b, base, c, strides, lane, rows) },
+                // SAFETY: B, C and the base have `lanes` numbers a row, of which those at `lane` and after are left.
+                0 | 1 => unsafe { columns::<I, 1>(alpha, a, b, stride, base, c, lane, rows * vectors) },
+                2 | 3 => unsafe { columns::<I, 2>(alpha, a, b, stride, base, c, lane, rows * vectors / 2) },
+                _ => unsafe { columns::<I, 4>(alpha, a, b, stride, base, c, lane, rows) },
             };
         }
     }
@@ -66,16 +86,16 @@ multiversion! {
 /// All rows of `N` vectors' worth of columns, at most `tallest` rows at a time. Returns `N`.
 ///
 /// # Safety
-/// A is in bounds, B and C hold `lane + N * LANES` numbers in each of their rows.
+/// A is in bounds and has no more rows than C; B, C and the base hold `lane + N * LANES` numbers in each of their rows.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 unsafe fn columns<I: Isa, const N: usize>(
     alpha: f32,
     a: Matrix<'_>,
     b: &[f32],
+    stride: usize,
     base: Base<'_>,
-    c: &mut [f32],
-    strides: [usize; 2],
+    c: &mut Place<'_>,
     lane: usize,
     tallest: usize,
 ) -> usize {
@@ -84,11 +104,11 @@ unsafe fn columns<I: Isa, const N: usize>(
         // SAFETY: `row + M <= a.rows`; the rest is the caller's promise.
         row += unsafe {
             match (a.rows - row).min(tallest) {
-                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, base, c, strides, lane),
-                6.. if N != 2 => micro::<I, 6, N>(alpha, a, row, b, base, c, strides, lane),
-                4.. => micro::<I, 4, N>(alpha, a, row, b, base, c, strides, lane),
-                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, base, c, strides, lane),
-                _ => micro::<I, 1, N>(alpha, a, row, b, base, c, strides, lane),
+                8.. if N <= 2 => micro::<I, 8, N>(alpha, a, row, b, stride, base, c, lane),
+                6.. if N != 2 => micro::<I, 6, N>(alpha, a, row, b, stride, base, c, lane),
+                4.. => micro::<I, 4, N>(alpha, a, row, b, stride, base, c, lane),
+                2 | 3 => micro::<I, 2, N>(alpha, a, row, b, stride, base, c, lane),
+                _ => micro::<I, 1, N>(alpha, a, row, b, stride, base, c, lane),
             }
         };
     }
@@ -106,9 +126,9 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     a: Matrix<'_>,
     row: usize,
     b: &[f32],
+    stride: usize,
     base: Base<'_>,
-    c: &mut [f32],
-    strides: [usize; 2],
+    c: &mut Place<'_>,
     lane: usize,
 ) -> usize {
     let mut sums = [[Lanes::ZERO; N]; M];
@@ -117,8 +137,7 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
         let mut b_row = [Lanes::ZERO; N];
         for (n, vector) in b_row.iter_mut().enumerate() {
             // SAFETY: B has `a.columns` rows, and this one `lane + N * LANES` numbers.
-            vector.0 =
-                unsafe { b.as_ptr().add(p * strides[0] + lane + n * LANES).cast::<[f32; LANES]>().read_unaligned() };
+            vector.0 = unsafe { b.as_ptr().add(p * stride + lane + n * LANES).cast::<[f32; LANES]>().read_unaligned() };
         }
         for (m, sums) in sums.iter_mut().enumerate() {
             // SAFETY: A is in bounds and `row + m < a.rows`.
@@ -130,15 +149,17 @@ unsafe fn micro<I: Isa, const M: usize, const N: usize>(
     }
     let alpha = Lanes::splat(alpha);
     for (m, sums) in sums.iter().enumerate() {
-        let c_row = c.as_mut_ptr().wrapping_add((row + m) * strides[1] + lane).cast::<[f32; LANES]>();
+        let c_row = c.row(row + m).wrapping_add(lane).cast::<[f32; LANES]>();
         for (n, sum) in sums.iter().enumerate() {
+            let each = lane + n * LANES;
             let held = match base {
                 Base::Zero => Lanes::ZERO,
+                Base::Each(numbers) => Lanes::load(&numbers[each..]),
                 // SAFETY: C has `a.rows` rows, and this one `lane + N * LANES` numbers.
                 Base::Sum | Base::Scaled(_) => Lanes(unsafe { c_row.add(n).read_unaligned() }),
             };
             let held = match base {
-                Base::Scaled(factors) => held.zip(Lanes::load(&factors[lane + n * LANES..]), |x, factor| x * factor),
+                Base::Scaled(factors) => held.zip(Lanes::load(&factors[each..]), |x, factor| x * factor),
                 _ => held,
             };
             // SAFETY: as above.

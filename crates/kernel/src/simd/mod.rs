@@ -13,6 +13,7 @@ mod gemm;
 mod halves;
 mod lanes;
 mod pairs;
+mod place;
 mod prefetch;
 mod sums;
 mod turn;
@@ -20,8 +21,9 @@ mod turn;
 use half::f16;
 
 pub(crate) use exp::{TANH_NEAR, ln, tanh, tanh_near};
-pub(crate) use gemm::{Base, gemm, gemm_part, gemm_strided};
+pub(crate) use gemm::{Base, gemm, gemm_into, gemm_part, gemm_strided};
 pub(crate) use lanes::{LANES, Lanes, floats_mut, pad};
+pub(crate) use place::Place;
 pub(crate) use prefetch::prefetch;
 pub(crate) use turn::turn;
 

@@ -36,9 +36,7 @@ impl LinearOps for Flex {
 fn linear_of(input: FlexTensor, weight: &Weight, bias: FlexTensor) -> FlexTensor {
     let [input, bias] = [input, bias].map(|tensor| tensor.to_contiguous());
     let ([count, _], [_, features]) = (dims(&input), weight.sizes());
-    let mut out = vec![0.0; count * features];
-    rows::linear(slice(&input), weight, slice(&bias), &mut out).expect(CHECKED);
-    tensor(out, [count, features])
+    tensor(rows::linear(slice(&input), weight, slice(&bias)).expect(CHECKED), [count, features])
 }
 
 /// A weight that the kernel can use where it lies: one of its axes is contiguous. Others are copied.
