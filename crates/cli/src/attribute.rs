@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use regard_explain::attribution::head_ablation;
-use regard_explain::render::{self, svg, terminal};
+use regard_explain::render::{self, html, svg, terminal};
 use regard_explain::trust::{Protocol, Trust, measure};
 use regard_explain::{Explanation, Subject, write_atomically};
 use regard_recipes::question::{Method, Question};
@@ -30,8 +30,8 @@ pub struct Attribute {
     /// rollout, flow, attention. Several may be given, with commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "leave-one-out")]
     method: Vec<String>,
-    /// Score heads instead, by what the answer loses without each.
-    #[arg(long, conflicts_with = "method")]
+    /// Score heads instead, by what the answer loses without each; no trust is measured, and no picture drawn.
+    #[arg(long, conflicts_with_all = ["method", "orders", "seed", "no_trust", "svg", "html"])]
     heads: bool,
     /// Measure no trust, which takes some hundred readings of the text.
     #[arg(long)]
@@ -89,7 +89,8 @@ impl Attribute {
             write_atomically(path, svg::explained(&found.shown(&title, &tokens))?.as_bytes())?;
         }
         if let Some(path) = &self.html {
-            write_atomically(path, scores::page(&title, &tokens, &found)?.as_bytes())?;
+            let shown: Vec<_> = found.iter().map(|found| found.shown(&title, &tokens)).collect();
+            write_atomically(path, html::explained(&shown)?.as_bytes())?;
         }
         Ok(())
     }

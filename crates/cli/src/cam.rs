@@ -6,13 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use regard_explain::cam::{Saliency, cam, grad_cam, hires_cam};
-use regard_explain::render::{Panel, Scale, terminal};
+use regard_explain::render::{Panel, Scale, svg, terminal};
 use regard_explain::{Axis, write_atomically};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::{Result, output};
-
-mod overlay;
 
 /// A file with more is not read.
 const LARGEST: u64 = 1 << 30;
@@ -72,8 +70,8 @@ impl Cam {
             writeln!(out, "Trust: not measured; it takes the network, and images with parts hidden.")?;
         }
         if let Some(path) = &self.svg {
-            let image = self.image.as_ref().map(|path| overlay::Image::read(path)).transpose()?;
-            write_atomically(path, overlay::svg(&map, image.as_ref())?.as_bytes())?;
+            let image = self.image.as_ref().map(svg::Image::load).transpose()?;
+            write_atomically(path, svg::overlay(&map, image.as_ref())?.as_bytes())?;
         }
         Ok(out.flush()?)
     }

@@ -8,7 +8,9 @@ use regard::catalogue::{Card, cards, find};
 use regard_explain::render::{svg, terminal};
 use regard_explain::write_atomically;
 
-use crate::{Result, output, picture};
+use crate::page::{self, escaped};
+use crate::picture::{self, Drawn};
+use crate::{Result, output};
 
 /// Columns of running text.
 const TEXT: usize = 100;
@@ -27,6 +29,9 @@ pub struct Show {
     /// Write the picture of its pattern instead of drawing it in the terminal.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Write card and picture as a page instead.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// All cards, of mechanisms and of models.
@@ -84,13 +89,35 @@ impl Show {
         }
         let drawn = picture::of(card)?;
         writeln!(out, "\n{}", output::wrapped(&drawn.caption, output::width().min(TEXT)))?;
-        if let (Some(path), false) = (&self.svg, drawn.panels.is_empty()) {
-            write_atomically(path, svg::panels(card.name, &drawn.panels)?.as_bytes())?;
-        } else if self.svg.is_some() {
-            return Err(format!("there is no picture of {}", card.name).into());
-        } else if !drawn.panels.is_empty() {
+        let files = self.svg.is_some() || self.html.is_some();
+        if !files && !drawn.panels.is_empty() {
             write!(out, "\n{}", terminal::panels(&drawn.panels, output::colour(), output::width()))?;
+        }
+        if let Some(path) = &self.html {
+            write_atomically(path, page(card, &drawn)?.as_bytes())?;
+        }
+        match &self.svg {
+            Some(_) if drawn.panels.is_empty() => return Err(format!("there is no picture of {}", card.name).into()),
+            Some(path) => write_atomically(path, svg::panels(card.name, &drawn.panels)?.as_bytes())?,
+            None => {}
         }
         Ok(out.flush()?)
     }
+}
+
+/// A card and its picture, or why there is none.
+fn page(card: &Card, drawn: &Drawn) -> Result<String> {
+    let Card { name, family, sentence, equation, paper, cost, when } = card;
+    let picture = if drawn.panels.is_empty() { String::new() } else { svg::panels(name, &drawn.panels)? };
+    let mut body = format!(
+        "<p><em>{}</em></p>\n<p>{}</p>\n<pre>{}</pre>\n<figure>\n{picture}<figcaption>{}</figcaption>\n</figure>\n<dl>\n",
+        escaped(&format!("{family}. {}", family.question())),
+        escaped(sentence),
+        escaped(equation),
+        escaped(&drawn.caption)
+    );
+    for (label, text) in [("Source", paper), ("Cost", cost), ("When", when)] {
+        body += &format!("<dt>{label}</dt><dd>{}</dd>\n", escaped(text));
+    }
+    Ok(page::page(name, &(body + "</dl>\n")))
 }

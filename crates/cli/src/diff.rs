@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use regard_explain::render::{Panel, Scale, svg, terminal};
+use regard_explain::render::{Panel, Scale, svg, terminal, visible};
 use regard_explain::{Axis, Difference, Head, HeadChange, Trace, diff, difference_map, write_atomically};
 
 use crate::progress::Work;
@@ -41,7 +41,8 @@ impl Diff {
         if self.json {
             writeln!(out, "{}", json(&first, &second, &found))?;
         } else {
-            writeln!(out, "{}: {}, then {}\n", first.title, first.model, second.model)?;
+            let [title, model, other] = [&first.title, &first.model, &second.model].map(|text| visible(text));
+            writeln!(out, "{title}: {model}, then {other}\n")?;
             writeln!(out, "moved   most at            where")?;
             for change in found.heads.iter().take(self.top) {
                 writeln!(out, "{}", line(&first, change))?;
@@ -51,7 +52,7 @@ impl Diff {
             }
             for (alone, path) in found.alone.iter().zip([&self.first, &self.second]) {
                 for (name, layer) in alone {
-                    writeln!(out, "only {} has {name}, layer {}", path.display(), layer + 1)?;
+                    writeln!(out, "only {} has {}, layer {}", path.display(), visible(name), layer + 1)?;
                 }
             }
             writeln!(out, "Moved: the share of a query's attention weight that went elsewhere, mean over queries.")?;
@@ -73,11 +74,11 @@ fn line(trace: &Trace, change: &HeadChange) -> String {
     let HeadChange { name, layer, sites, head, queries, mean } = change;
     let most = (0..queries.len()).max_by(|&a, &b| queries[a].total_cmp(&queries[b]));
     let token = most.map_or_else(String::new, |at| {
-        let token = trace.queries(&trace.sites()[sites[0]])[at].replace(|c: char| c.is_control(), "·");
-        format!("{} {:.2}", console::truncate_str(token.trim(), 12, "…"), queries[at])
+        let token = &trace.queries(&trace.sites()[sites[0]])[at];
+        format!("{} {:.2}", output::token(token, 12), queries[at])
     });
     let token = console::pad_str(&token, 18, console::Alignment::Left, None);
-    format!("{mean:5.3}   {token} {name}, layer {}, head {}", layer + 1, head + 1)
+    format!("{mean:5.3}   {token} {}, layer {}, head {}", visible(name), layer + 1, head + 1)
 }
 
 /// The second's weights less the first's.
@@ -85,9 +86,12 @@ fn panel(first: &Trace, second: &Trace, change: &HeadChange) -> Result<Panel> {
     let site = &first.sites()[change.sites[0]];
     let values = difference_map(first, second, change.sites, Head::One(change.head))?;
     let most = values.iter().fold(0.01f32, |most, value| most.max(value.abs()));
-    let axis = |axis: usize| -> Axis { first.axes()[axis].clone() };
+    let axis = |axis: usize| {
+        let Axis { name, tokens } = first.axes()[axis].clone();
+        Axis { name: visible(&name), tokens }
+    };
     let scale = Scale { name: "change of the attention weight".into(), low: -most, high: most };
-    let title = format!("{}, layer {}, head {}", change.name, change.layer + 1, change.head + 1);
+    let title = format!("{}, layer {}, head {}", visible(&change.name), change.layer + 1, change.head + 1);
     Ok(Panel::new(title, axis(site.queries), axis(site.keys), &values, scale)?)
 }
 

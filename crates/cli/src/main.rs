@@ -20,6 +20,7 @@ mod inspect;
 mod language;
 mod output;
 mod pace;
+mod page;
 mod picture;
 mod place;
 mod progress;

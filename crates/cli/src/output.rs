@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use regard_explain::render::terminal::{Colour, colour_mode};
+use regard_explain::render::visible;
 
 /// What standard output can show.
 pub fn colour() -> Colour {
@@ -39,6 +40,14 @@ pub fn wrapped(text: &str, width: usize) -> String {
         room = room.saturating_sub(columns);
     }
     lines
+}
+
+/// A token as a cell of a table, of at most so many columns: without what would change the terminal, and without the blanks around it
+/// unless it is nothing else.
+pub fn token(token: &str, columns: usize) -> String {
+    let word = token.trim();
+    let shown = visible(if word.is_empty() { token } else { word });
+    console::truncate_str(&shown, columns, "…").into_owned()
 }
 
 /// Says on standard error what went wrong; when nobody can hear it, that is no reason to panic.

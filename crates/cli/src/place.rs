@@ -9,13 +9,13 @@ use crate::Result;
 pub struct Place {
     /// Which attention to draw; the decoder's of the source if there is one, or else the first.
     #[arg(long, value_name = "NAME")]
-    site: Option<String>,
+    pub site: Option<String>,
     /// Layer to draw, from 1; the last unless given.
     #[arg(long)]
-    layer: Option<usize>,
+    pub layer: Option<usize>,
     /// Head to draw, from 1; the mean of all unless given.
     #[arg(long)]
-    head: Option<usize>,
+    pub head: Option<usize>,
 }
 
 impl Place {

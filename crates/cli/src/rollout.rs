@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use regard_explain::render::{Figure, svg, terminal};
+use regard_explain::render::{Figure, svg, terminal, visible};
 use regard_explain::{Map, Site, Trace, flow, rollout, write_atomically};
 
 use crate::place::Place;
@@ -80,7 +80,12 @@ impl Rollout {
         }
         for (at, (axis, map)) in found.iter().enumerate() {
             let axis = &trace.axes()[read(trace, drawn, *axis)];
-            let subtitle = format!("{what} of {} up to layer {}, to {}", drawn.name, drawn.layer + 1, axis.name);
+            let subtitle = format!(
+                "{what} of {} up to layer {}, to {}",
+                visible(&drawn.name),
+                drawn.layer + 1,
+                visible(&axis.name)
+            );
             if !self.json {
                 writeln!(out, "{subtitle}\n")?;
                 let rows = trace.queries(drawn);

@@ -1,7 +1,7 @@
 //! The trust strips of several methods as one table.
 
 use console::{Alignment, measure_text_width, pad_str};
-use regard_explain::trust::{Measured, Trust};
+use regard_explain::trust::Trust;
 
 /// Columns of a number with its interval, under the longest name of a measurement.
 const CELL: usize = 30;
@@ -23,23 +23,17 @@ pub fn table(trust: &[Trust], width: usize) -> String {
         text += &row("", &|column| lines[0][column].name.to_owned());
         text += &row("", &|column| format!("better is {}", lines[0][column].better));
         text += &row("random orders", &|column| {
-            let found = lines.iter().find_map(|lines| lines[column].measured);
-            written(found.map(|found| Measured { value: found.random, interval: Some(found.random_interval), ..found }))
+            let measured = lines.iter().find(|lines| lines[column].measured.is_some());
+            let [_, _, random, ..] = measured.unwrap_or(&lines[0])[column].cells();
+            random
         });
         for (trust, lines) in trust.iter().zip(&lines) {
-            text += &row(&trust.method, &|column| written(lines[column].measured));
+            text += &row(&trust.method, &|column| {
+                let [_, value, ..] = lines[column].cells();
+                value
+            });
         }
         text.push('\n');
     }
     text + &first.conditions() + "\n"
-}
-
-fn written(measured: Option<Measured>) -> String {
-    let Some(Measured { value, interval, .. }) = measured else { return "not measured".into() };
-    let most = interval.into_iter().flatten().fold(value.abs(), |most, end| most.max(end.abs()));
-    let digits = if most >= 100.0 { 1 } else { 2 + usize::from(most < 10.0) };
-    match interval {
-        Some([low, high]) => format!("{value:.digits$} [{low:.digits$}, {high:.digits$}]"),
-        None => format!("{value:.digits$}"),
-    }
 }

@@ -1,17 +1,20 @@
-//! `regard view`: trace files in the studio, or one as a picture, a page, or in the terminal.
+//! `regard view`: trace files in the studio, or one as a picture, a page, or in the terminal; or two heads beside each other.
+
+mod beside;
 
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use regard_explain::render::{Figure, html, pdf, png, svg, terminal};
+use regard_explain::render::{Figure, html, pdf, png, svg, terminal, visible};
 use regard_explain::{Head, Trace, write_atomically};
 use regard_studio::Studio;
 
 use crate::place::Place;
 use crate::studio::Page;
 use crate::{Result, output};
+use beside::Beside;
 
 /// Most positions along a side of a picture, and of each map on a page.
 const PICTURE: usize = 256;
@@ -20,7 +23,8 @@ const PAGE: usize = 1 << 23;
 
 #[derive(Args)]
 pub struct View {
-    /// Trace files, of `regard translate --trace` or of Python's `trace.save`; several can be compared in the studio.
+    /// Trace files, of `regard translate --trace` or of Python's `trace.save`. Two are drawn beside each other; the studio compares
+    /// any number.
     #[arg(required = true, value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// Write a picture (.svg, .png, .pdf) or a page to explore in (.html), and open nothing.
@@ -36,6 +40,8 @@ pub struct View {
     page: Page,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    beside: Beside,
     /// Only these queries, as in 100..200: the first, from 0, and past the last.
     #[arg(long, value_name = "FIRST..END", value_parser = range, requires = "drawn")]
     queries: Option<Range<usize>>,
@@ -57,33 +63,53 @@ impl View {
         if self.output.is_none() && !self.terminal && !self.list {
             return self.open();
         }
-        let [path] = &self.traces[..] else {
-            return Err(
-                "one trace at a time is drawn; without -o, --terminal and --list, the studio shows several".into()
-            );
-        };
-        let trace = Trace::load(path)?;
-        if self.list {
-            return Ok(write!(io::stdout(), "{}\n{}", trace.title, trace.list())?);
+        match &self.traces[..] {
+            [path] if self.list => {
+                let trace = Trace::load(path)?;
+                Ok(write!(io::stdout(), "{}\n{}", visible(&trace.title), trace.list())?)
+            }
+            [path] if !self.beside.is_wanted() => self.one(path),
+            [path] => self.two([path; 2]),
+            [first, second] if !self.list => self.two([first, second]),
+            _ => {
+                let studio = "without -o, --terminal and --list, the studio shows any number";
+                Err(format!("one trace is listed, and at most two are drawn; {studio}").into())
+            }
         }
-        if trace.sites().is_empty() {
-            return Err(format!("{} holds no attention", path.display()).into());
-        }
-        let kind = self.output.as_ref().and_then(|path| path.extension()).and_then(|kind| kind.to_str());
-        match (&self.output, kind) {
-            (None, _) => self.draw(&trace),
-            (Some(path), Some("html")) => {
+    }
+
+    fn one(&self, path: &Path) -> Result {
+        let trace = loaded(path)?;
+        match &self.output {
+            None => self.draw(&trace),
+            Some(path) if path.extension().is_some_and(|kind| kind == "html") => {
                 let heads: usize = trace.sites().iter().map(|site| site.heads).sum();
                 let most = ((PAGE / heads.max(1)) as f64).sqrt() as usize;
                 let page = html::page(&[trace.shrunk(self.pixels(most.clamp(16, PICTURE)))?])?;
                 Ok(write_atomically(path, page.as_bytes())?)
             }
-            (Some(path), Some("svg")) => Ok(write_atomically(path, self.figure(&trace)?.as_bytes())?),
-            (Some(path), Some("png")) => Ok(write_atomically(path, &png::picture(&self.figure(&trace)?)?)?),
-            (Some(path), Some("pdf")) => Ok(write_atomically(path, &pdf::document(&self.figure(&trace)?)?)?),
-            (Some(path), _) => {
-                let path = path.display();
-                Err(format!("cannot tell what to write from {path}; expected .svg, .png, .pdf or .html").into())
+            Some(path) => {
+                let (part, head) = self.part(&trace, &self.place, self.pixels(PICTURE))?;
+                written(path, &svg::heat_map(&Figure::of(&part, 0, head)?)?)
+            }
+        }
+    }
+
+    /// Of the traces in these files, which may be one.
+    fn two(&self, paths: [&PathBuf; 2]) -> Result {
+        let traces = [loaded(paths[0])?, loaded(paths[1])?];
+        let places = [&self.place, &self.beside.place(&self.place)];
+        let part = |at: usize| self.part(&traces[at], places[at], self.pixels(PICTURE));
+        let [(first, head), (second, other)] = [part(0)?, part(1)?];
+        let figures = [&Figure::of(&first, 0, head)?, &Figure::of(&second, 0, other)?];
+        let names =
+            paths.map(|path| if paths[0] == paths[1] { String::new() } else { format!(" of {}", path.display()) });
+        let panels = self.beside.panels(figures, [&names[0], &names[1]])?;
+        match &self.output {
+            Some(path) => written(path, &svg::panels(&traces[0].title, &panels)?),
+            None => {
+                let picture = terminal::panels(&panels, output::colour(), output::width());
+                Ok(write!(io::stdout(), "{}\n\n{picture}", visible(&traces[0].title))?)
             }
         }
     }
@@ -108,32 +134,49 @@ impl View {
         self.pixels.map_or(most, usize::from)
     }
 
-    fn figure(&self, trace: &Trace) -> Result<String> {
-        let (part, head) = self.part(trace, self.pixels(PICTURE))?;
-        Ok(svg::heat_map(&Figure::of(&part, 0, head)?)?)
-    }
-
     fn draw(&self, trace: &Trace) -> Result {
         // A narrow cell takes two columns, and tokens stand in front of the rows.
         let width = output::width();
-        let (part, head) = self.part(trace, self.pixels((width.saturating_sub(16) / 2).max(1)))?;
+        let (part, head) = self.part(trace, &self.place, self.pixels((width.saturating_sub(16) / 2).max(1)))?;
         let figure = Figure::of(&part, 0, head)?;
         let picture = terminal::alignment(&figure.map, figure.rows, figure.columns, output::colour(), width);
         let mut out = io::stdout().lock();
         writeln!(
             out,
             "{}\n{}: {} down, {} across\n",
-            figure.title, figure.subtitle, figure.row_axis, figure.column_axis
+            visible(figure.title),
+            visible(&figure.subtitle),
+            visible(figure.row_axis),
+            visible(figure.column_axis)
         )?;
         Ok(write!(out, "{picture}")?)
     }
 
-    /// The attention that was asked for, as a trace of its own, and the head.
-    fn part(&self, trace: &Trace, pixels: usize) -> Result<(Trace, Head)> {
-        let (site, head) = self.place.chosen(trace)?;
+    /// The attention at a place, as far as it was asked for, as a trace of its own, and the head.
+    fn part(&self, trace: &Trace, place: &Place, pixels: usize) -> Result<(Trace, Head)> {
+        let (site, head) = place.chosen(trace)?;
         let found = &trace.sites()[site];
         let part = |given: &Option<Range<usize>>, length: usize| given.clone().unwrap_or(0..length);
         let within = [part(&self.queries, trace.queries(found).len()), part(&self.keys, trace.keys(found).len())];
         Ok((trace.part(site, within, pixels)?, head))
     }
+}
+
+fn loaded(path: &Path) -> Result<Trace> {
+    let trace = Trace::load(path)?;
+    if trace.sites().is_empty() { Err(format!("{} holds no attention", path.display()).into()) } else { Ok(trace) }
+}
+
+/// A picture as what its file's name says.
+fn written(path: &Path, picture: &str) -> Result {
+    let bytes = match path.extension().and_then(|kind| kind.to_str()) {
+        Some("svg") => picture.as_bytes().to_vec(),
+        Some("png") => png::picture(picture)?,
+        Some("pdf") => pdf::document(picture)?,
+        _ => {
+            let expected = "expected .svg, .png or .pdf, or .html for one trace";
+            return Err(format!("cannot tell what to write from {}; {expected}", path.display()).into());
+        }
+    };
+    Ok(write_atomically(path, &bytes)?)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::render::visible;
 use crate::{Error, Numbers, Result};
 
 const MAX_HEADS: usize = 4096;
@@ -214,21 +215,21 @@ impl Trace {
         self.axes.get(site.keys).map_or(&[], |axis| &axis.tokens)
     }
 
-    /// The sites as a table for people, a line each: index, name, layer, heads, size.
+    /// The sites as a table for people, a line each: index, name, layer, heads, size. Nothing in a name steers a terminal.
     pub fn list(&self) -> String {
         let mut table = String::new();
-        let width = self.sites.iter().map(|site| site.name.chars().count()).max().unwrap_or(0);
+        let width = self.sites.iter().map(|site| visible(&site.name).chars().count()).max().unwrap_or(0);
         for (index, site) in self.sites.iter().enumerate() {
             let (queries, keys) = (&self.axes[site.queries], &self.axes[site.keys]);
             table += &format!(
                 "{index:>3}  {:width$}  layer {}  {} heads  {} {} × {} {}\n",
-                site.name,
+                visible(&site.name),
                 site.layer + 1,
                 site.heads,
                 queries.tokens.len(),
-                queries.name,
+                visible(&queries.name),
                 keys.tokens.len(),
-                keys.name,
+                visible(&keys.name),
             );
         }
         table

@@ -81,3 +81,24 @@ fn what_cannot_be_drawn_is_refused() {
     assert!(svg::panels("nothing", &[]).unwrap().starts_with("<svg"));
     assert_eq!(terminal::panels(&[], Colour::Ascii, 80), "");
 }
+
+#[test]
+fn what_goes_as_far_below_0_as_above_is_blue_white_and_orange() {
+    let panel = words(-2.0, 2.0, &[-2.0, 0.0, 2.0, 0.0, 0.0, 1.0]).unwrap();
+    let both = [panel.clone(), words(0.0, 1.0, &[0.5; 6]).unwrap()];
+    let drawn = svg::panels("both", &both).unwrap();
+    for part in ["url(#signed)", "url(#scale)", r##"fill="#f6f5f2" d="M0 0h3"##, r##"stroke="#1b5ea8" d="M0 0.5h1""##] {
+        assert!(drawn.contains(part), "{part} in {drawn}");
+    }
+    assert!(!svg::panels("one", &both[1..]).unwrap().contains("signed"));
+    let colours = terminal::panels(std::slice::from_ref(&panel), Colour::TrueColor, 80);
+    assert!(colours.contains("\x1b[48;2;27;94;168m") && colours.contains("\x1b[48;2;217;106;11m"), "{colours:?}");
+    assert!(terminal::panels(&[panel], Colour::Ansi256, 80).contains("\x1b[48;5;25m"));
+
+    // A map that is shrunk keeps what is farthest from 0, also below it.
+    let numbers = || (0..40).map(|at: usize| at.to_string());
+    let values: Vec<f32> = (0..1600).map(|at| if at == 0 { -1.0 } else { 0.1 }).collect();
+    let long = Panel::new("long", axis("query", numbers()), axis("key", numbers()), &values, scale(-1.0, 1.0)).unwrap();
+    let shrunk = terminal::panels(&[long], Colour::TrueColor, 20);
+    assert!(shrunk.lines().nth(2).unwrap().starts_with("\x1b[38;2;27;94;168m"), "{shrunk:?}");
+}

@@ -69,6 +69,16 @@ fn a_grid_has_every_layer_and_head() {
 }
 
 #[test]
+fn a_list_of_sites_steers_no_terminal() {
+    let mut trace = trace(&["a"]);
+    let first = trace.sites()[0].clone();
+    let axis = trace.add_axis("\u{9b}1m", vec!["a".into()]);
+    trace.add_site(Site { name: "\x1b[31mself\n".into(), keys: axis, ..first }).unwrap();
+    let list = trace.list();
+    assert!(list.lines().count() == 2 && !list.contains(['\x1b', '\u{9b}']), "{list:?}");
+}
+
+#[test]
 fn json_is_exact() {
     let trace = trace(&EVIL);
     let json: serde_json::Value = serde_json::from_str(&trace.to_json().unwrap()).unwrap();
@@ -125,7 +135,7 @@ mod png {
     fn text_really_appears_accents_too() {
         assert!(ink("Hello") > 200);
         assert!(ink("éàçœŒ") > ink("eacoO"));
-        for text in ["Ελ", "Ж", "∅", "␣", "→", "…", "ő", "ệ"] {
+        for text in ["Ελ", "Ж", "∅", "␣", "→", "…", "ő", "ệ", "−", "≠", "≤", "≥"] {
             assert!(ink(text) > 5, "{text}");
         }
     }

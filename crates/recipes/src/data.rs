@@ -32,7 +32,8 @@ pub mod random;
 pub mod sentencepiece;
 pub mod tokenizer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 
 /// What can be wrong with data on its way to a model.
 #[derive(Debug, thiserror::Error)]
@@ -90,4 +91,21 @@ impl DataError {
     fn argument(name: &'static str, given: impl ToString, expected: impl ToString) -> Self {
         Self::Argument { name, given: given.to_string(), expected: expected.to_string() }
     }
+}
+
+/// The bytes of a file. One of more than `most` cannot be `what` it should be, and is not read.
+pub(crate) fn read(path: &Path, what: &str, most: u64) -> Result<Vec<u8>, DataError> {
+    let unreadable = |source| DataError::Read { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > most {
+        let problem = format!("{size} bytes, expected {what} of at most {most}");
+        return Err(DataError::Content { path: path.to_owned(), problem });
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+/// The same of a file of text.
+pub(crate) fn read_text(path: &Path, what: &str, most: u64) -> Result<String, DataError> {
+    let wrong = |error: FromUtf8Error| DataError::Content { path: path.to_owned(), problem: error.to_string() };
+    String::from_utf8(read(path, what, most)?).map_err(wrong)
 }

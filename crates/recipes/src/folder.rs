@@ -7,6 +7,7 @@ use regard_explain::write_atomically;
 use regard_models::weights::{self, Precision};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::data::read_text;
 use crate::error::{Error, Result};
 
 /// The architecture's file in a model's folder.
@@ -39,13 +40,7 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let file = |source| Error::File { action: "read", path: path.to_owned(), source };
-    let size = std::fs::metadata(path).map_err(file)?.len();
-    if size > LARGEST_JSON {
-        let problem = format!("{size} bytes, expected a configuration of at most {LARGEST_JSON}");
-        return Err(Error::Content { path: path.to_owned(), problem });
-    }
-    parse_json(&std::fs::read_to_string(path).map_err(file)?, path)
+    parse_json(&read_text(path, "a configuration", LARGEST_JSON)?, path)
 }
 
 pub(crate) fn parse_json<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T> {

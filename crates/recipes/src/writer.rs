@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::characters::Characters;
 use crate::data::hub::HubTokenizer;
 use crate::data::pieces::Pieces;
+use crate::data::read_text;
 use crate::error::{Error, Result};
 use crate::folder::{self, CONFIG, WEIGHTS, read_json};
 use crate::sight;
@@ -229,14 +230,7 @@ fn character_model(folder: &Path) -> Result<(Box<dyn Model>, Vocabulary)> {
     let architecture: LanguageModel = read_json(&folder.join(CONFIG))?;
     let LanguageModel::Gpt(config) = &architecture;
     let path = folder.join(CHARACTERS);
-    let file = |source| Error::File { action: "read", path: path.clone(), source };
-    let size = std::fs::metadata(&path).map_err(file)?.len();
-    if size > LARGEST_TEXT {
-        let problem = format!("{size} bytes, expected a vocabulary of at most {LARGEST_TEXT}");
-        return Err(Error::Content { path, problem });
-    }
-    let text = std::fs::read_to_string(&path).map_err(file)?;
-    let characters = Characters::from_text(&text)
+    let characters = Characters::from_text(&read_text(&path, "a vocabulary", LARGEST_TEXT)?)
         .map_err(|error| Error::Content { path: path.clone(), problem: error.to_string() })?;
     let path = folder.join(WEIGHTS);
     let bytes = std::fs::read(&path).map_err(|source| Error::File { action: "read", path: path.clone(), source })?;

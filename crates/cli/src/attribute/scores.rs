@@ -1,10 +1,9 @@
-//! Scores of tokens by several methods: as a table, and as a page.
+//! Scores of tokens by several methods, as a table.
 
 use console::{Alignment, measure_text_width, pad_str};
-use regard_explain::render::svg;
 
 use super::Explained;
-use crate::Result;
+use crate::output;
 
 /// Columns of a number.
 const NUMBER: usize = 9;
@@ -13,7 +12,7 @@ const LONGEST: usize = 24;
 
 /// A line a token, a column a method; as many methods side by side as fit.
 pub fn table(tokens: &[String], found: &[Explained], width: usize) -> String {
-    let shown: Vec<String> = tokens.iter().map(|token| plain(token)).collect();
+    let shown: Vec<String> = tokens.iter().map(|token| output::token(token, LONGEST)).collect();
     let widest = shown.iter().map(|token| measure_text_width(token)).max().unwrap_or(0);
     let columns: Vec<usize> =
         found.iter().map(|found| measure_text_width(&found.explanation.method).max(NUMBER) + 2).collect();
@@ -40,23 +39,4 @@ pub fn table(tokens: &[String], found: &[Explained], width: usize) -> String {
         first = end;
     }
     text
-}
-
-/// A token without what would change the terminal, no longer than a column.
-fn plain(token: &str) -> String {
-    let visible = token.replace(|c: char| c.is_control(), "·");
-    let text = if visible.trim().is_empty() { format!("{visible:?}") } else { visible.trim().to_owned() };
-    console::truncate_str(&text, LONGEST, "…").into_owned()
-}
-
-/// A picture for each method.
-pub fn page(title: &str, tokens: &[String], found: &[Explained]) -> Result<String> {
-    let pictures = found.iter().map(|found| svg::explained(&found.shown(title, tokens)));
-    let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
-    let title = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <style>svg {{ display: block; max-width: 100%; height: auto; margin: 1em 0; }}</style>\n{}</html>\n",
-        pictures.concat()
-    ))
 }

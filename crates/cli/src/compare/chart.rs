@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Row, crossing};
+use crate::page::{self, escaped};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 460.0;
@@ -43,7 +44,7 @@ svg.compare {{ font: 13px system-ui, sans-serif; background: #fff; color: #1c243
 <text x="{LEFT}" y="20" font-weight="600">Forward and backward, ms</text>
 <text x="{LEFT}" y="37" font-size="11">{}</text>
 "##,
-        escape(title)
+        escaped(title)
     );
     let mut ticks: Vec<f64> = points().map(|(length, _)| length).collect();
     ticks.sort_by(f64::total_cmp);
@@ -87,7 +88,7 @@ svg.compare {{ font: 13px system-ui, sans-serif; background: #fff; color: #1c243
             r#"<text x="{:.1}" y="{:.1}" font-size="12" style="fill:{hue}">{}</text>"#,
             end + 8.0,
             above + 4.0,
-            escape(name)
+            escaped(name)
         );
     }
     let _ = writeln!(
@@ -102,21 +103,7 @@ svg.compare {{ font: 13px system-ui, sans-serif; background: #fff; color: #1c243
 
 /// The chart, and every number in a table.
 pub fn page(title: &str, rows: &[Row]) -> String {
-    let mut out = format!(
-        r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>regard compare</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; margin: 1rem 0; }} td, th {{ padding: .2rem .8rem; text-align: right; }}
-th:first-child, td:first-child {{ text-align: left; }} tr {{ border-bottom: 1px solid #8884; }}
-</style></head><body>
-<h1>Mechanisms compared</h1><p>{}</p>
-{}
-"#,
-        escape(title),
-        svg(title, rows)
-    );
+    let mut out = format!("<p>{}</p>\n{}", escaped(title), svg(title, rows));
     let lengths =
         rows.first().map(|row| row.cells.iter().map(|(length, _)| *length).collect::<Vec<_>>()).unwrap_or_default();
     for (at, length) in lengths.iter().enumerate() {
@@ -129,7 +116,7 @@ th:first-child, td:first-child {{ text-align: left; }} tr {{ border-bottom: 1px 
                 Ok(m) => writeln!(
                     out,
                     "<tr><td>{}</td><td>{:.2}</td><td>{:.2}</td><td>{:.1}</td><td>{:.1} %</td><td>{:.1} %</td></tr>",
-                    escape(row.card.name),
+                    escaped(row.card.name),
                     1e3 * m.forward,
                     1e3 * m.both,
                     m.peak as f64 / 1e6,
@@ -137,7 +124,7 @@ th:first-child, td:first-child {{ text-align: left; }} tr {{ border-bottom: 1px 
                     100.0 * m.distribution
                 ),
                 Err(reason) => {
-                    writeln!(out, "<tr><td>{}</td><td colspan=5>{}</td></tr>", escape(row.card.name), escape(reason))
+                    writeln!(out, "<tr><td>{}</td><td colspan=5>{}</td></tr>", escaped(row.card.name), escaped(reason))
                 }
             };
         }
@@ -149,16 +136,12 @@ th:first-child, td:first-child {{ text-align: left; }} tr {{ border-bottom: 1px 
             let _ = writeln!(
                 out,
                 "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
-                escape(row.card.name),
-                escape(&crossing(exact, row)),
-                escape(row.card.when)
+                escaped(row.card.name),
+                escaped(&crossing(exact, row)),
+                escaped(row.card.when)
             );
         }
         let _ = writeln!(out, "</table>");
     }
-    out + "</body></html>\n"
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    page::page("Mechanisms compared", &out)
 }

@@ -1,5 +1,7 @@
 //! `regard list`, `regard show`, and what is neither.
 
+use std::fs;
+
 use super::process::{closed, full, ran, regard, run};
 
 fn cards() -> Vec<serde_json::Value> {
@@ -20,6 +22,25 @@ fn every_mechanism_is_listed_and_shown() {
             assert!(shown.contains(&field(part)), "{part} of {name} in {shown}");
         }
     }
+}
+
+#[test]
+fn a_card_is_a_page_with_its_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.html").display().to_string();
+    for (name, pictures) in [("Window", 1), ("GPT-2", 0)] {
+        let said = ran(&["show", name, "--html", &path]).succeeds();
+        let page = fs::read_to_string(&path).unwrap();
+        let card = cards().into_iter().find(|card| card["name"] == name).unwrap();
+        for part in ["name", "sentence", "equation", "paper", "cost", "when", "family"] {
+            let text = card[part].as_str().unwrap().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            assert!(page.contains(&text) && said.contains(name), "{part} of {name} in {page}");
+        }
+        assert!(page.starts_with("<!doctype html>") && page.matches("<svg").count() == pictures, "{page}");
+        assert!(page.contains("default-src 'none'") && !page.contains("src=") && !page.contains("@import"), "{page}");
+    }
+    // One that cannot be drawn says so, and the page is there none the less.
+    ran(&["show", "GPT-2", "--svg", &path]).fails(&["there is no picture of GPT-2"]);
 }
 
 #[test]

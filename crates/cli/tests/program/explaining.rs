@@ -44,9 +44,8 @@ fn every_method_stands_beside_the_others_and_is_drawn() {
     }
     assert!(said.contains("scores add up to") && said.contains("random orders") && said.contains("better is near 0"));
     let page = fs::read_to_string(&html).unwrap();
-    assert!(
-        page.starts_with("<!doctype html>") && page.matches("<svg").count() == 9 && page.contains("comprehensiveness")
-    );
+    assert!(page.starts_with("<!doctype html>") && page.contains("default-src 'none'"));
+    assert!(page.matches("<svg").count() == 9 && page.contains("comprehensiveness"));
     ran(&[&all[..], &["--svg", text(&svg)]].concat()).fails(&["--svg takes one method, 9 given"]);
     let said = ran(&["attribute", "A dog runs.", "--no-trust", "--svg", text(&svg)]).succeeds();
     assert!(fs::read_to_string(svg).unwrap().starts_with("<svg"));
@@ -57,6 +56,15 @@ fn every_method_stands_beside_the_others_and_is_drawn() {
     let said = ran(&["attribute", "A dog runs.", "--heads"]).succeeds();
     assert!(said.contains("decoder.cross, layer 2, head") && said.contains("not missed one at a time"), "{said}");
     assert_eq!(json(&["attribute", "A dog runs.", "--heads", "--json"])["heads"].as_array().unwrap().len(), 28);
+}
+
+#[test]
+fn what_heads_have_no_use_for_is_refused() {
+    let heads = ["attribute", "A dog runs.", "--heads"];
+    for other in ["--method=flow", "--orders=2", "--seed=2", "--no-trust", "--svg=a.svg", "--html=a.html"] {
+        let option = other.split('=').next().unwrap();
+        ran(&[&heads[..], &[other]].concat()).misused(option);
+    }
 }
 
 #[test]
@@ -216,18 +224,23 @@ fn a_map_of_an_image_is_laid_over_it() {
     assert_eq!(values("cam"), serde_json::json!([0.0, -1.0, -1.0, 1.0]));
     assert_eq!(values("grad-cam"), serde_json::json!([1.0, 0.5, 0.5, 1.5]));
     assert_eq!(values("hires-cam"), values("grad-cam"));
+    // What a PNG of 40 × 30 begins and ends with: nothing between is looked at.
     let header = [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), &[0, 0, 0, 40, 0, 0, 0, 30]].concat();
-    fs::write(&image, header).unwrap();
-    let said = ran(&["cam", text(&file), "--svg", text(&svg), "--image", text(&image)]).succeeds();
+    fs::write(&image, [&header, b"\0\0\0\0IEND\xaeB`\x82".as_slice()].concat()).unwrap();
+    let laid = ["cam", text(&file), "--svg", text(&svg), "--image", text(&image)];
+    let said = ran(&laid).succeeds();
     assert!(said.contains("CAM") && said.contains("Trust: not measured"), "{said}");
     let drawn = fs::read_to_string(&svg).unwrap();
-    assert!(drawn.contains("viewBox=\"0 0 40 30\"") && drawn.contains("data:image/png;base64,iVBORw0KGgo"), "{drawn}");
+    assert!(drawn.contains("data:image/png;base64,iVBORw0KGgo") && drawn.contains("speaks for the class"), "{drawn}");
+    fs::write(&image, header).unwrap();
+    ran(&laid).fails(&["a.png", "a png that is cut short"]);
+    fs::write(&image, "no image").unwrap();
+    ran(&laid).fails(&["a.png", "a PNG or a JPEG expected"]);
 
     write(vec![("activations", view(&[2, 2, 2], &activations))]);
     ran(&["cam", text(&file)]).fails(&["no tensor is called gradients"]);
     write(vec![("activations", view(&[8], &activations))]);
     ran(&["cam", text(&file)]).fails(&["activations have shape [8], expected [channel, row, column]"]);
-    fs::write(&image, "no image").unwrap();
     fs::write(&file, "nothing").unwrap();
     ran(&["cam", text(&file)]).fails(&["not a safetensors file"]);
     ran(&["cam", text(&file), "--image", text(&image)]).misused("--svg");

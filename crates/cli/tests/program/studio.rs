@@ -82,6 +82,6 @@ fn what_cannot_be_served_is_said() {
     ran(&["view", "nothing.trace", "--no-open"]).fails(&["nothing.trace", "No such file"]);
     ran(&["view", text(&trace), "--no-open", "--layer", "9"]).fails(&["layer 9"]);
     ran(&["view", text(&trace), "--queries", "1..2"]).misused("--output");
-    ran(&["view", text(&trace), text(&trace), "--terminal"]).fails(&["one trace at a time"]);
+    ran(&["view", text(&trace), text(&trace), "--list"]).fails(&["one trace is listed"]);
     ran(&["studio", "--no-open", "--model", "nothing"]).fails(&["nothing"]);
 }

@@ -37,11 +37,43 @@ fn a_trace_is_drawn_listed_and_written_as_what_its_name_says() {
 }
 
 #[test]
+fn two_heads_are_drawn_beside_each_other_or_one_less_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = trace_in(folder.path());
+    let copy = folder.path().join("b.trace").display().to_string();
+    fs::copy(&trace, &copy).unwrap();
+    let path = folder.path().join("a.svg").display().to_string();
+    let drawn = |rest: &[&str]| {
+        ran(&[&["view", "-o", &path, "--site", "encoder.self", "--layer", "1", "--head", "2"], rest].concat())
+            .succeeds();
+        fs::read_to_string(&path).unwrap()
+    };
+    let pair = drawn(&[&trace, "--with-head", "mean", "--with-layer", "3"]);
+    for part in [">encoder.self, layer 1, head 2<", ">encoder.self, layer 3, mean of the heads<", "attention weight"] {
+        assert!(pair.contains(part), "{part} in {pair}");
+    }
+    assert!(drawn(&[&trace, &copy]).contains(&format!("head 2 of {copy}<")));
+    let difference = drawn(&[&trace, &trace, "--with-head", "1", "--difference", "--keys", "0..3"]);
+    for part in ["head 2 − encoder.self, layer 1, head 1<", "difference of attention weights, first − second"] {
+        assert!(difference.contains(part), "{part} in {difference}");
+    }
+    let said = ran(&["view", &trace, "-t", "--difference"]).succeeds();
+    assert!(said.contains("decoder.cross, layer 2") && said.contains("first − second"), "{said}");
+    let cross = ["view", &trace, "-t", "--with-site", "decoder.self", "--with-layer", "1"];
+    ran(&[&cross[..], &["--difference"]].concat()).fails(&["--difference", "as many of both"]);
+    ran(&["view", &trace, "-t", "--with-head", "9"]).fails(&["head 9"]);
+    ran(&["view", &trace, "-t", "--with-head", "last"]).misused("or mean");
+    ran(&["view", &trace, "--difference"]).misused("--output");
+    ran(&["view", &trace, &copy, "-o", "a.html"]).fails(&["a.html", ".svg, .png or .pdf"]);
+    ran(&["view", &trace, &copy, &copy, "-t"]).fails(&["at most two are drawn"]);
+}
+
+#[test]
 fn what_it_cannot_view_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let trace = trace_in(folder.path());
     ran(&["view", "nothing.trace", "-t"]).fails(&["nothing.trace", "No such file"]);
-    ran(&["view", &trace, "-o", "a.gif"]).fails(&["a.gif", ".svg, .png, .pdf or .html"]);
+    ran(&["view", &trace, "-o", "a.gif"]).fails(&["a.gif", ".svg, .png or .pdf, or .html"]);
     ran(&["view", &trace, "-t", "--site", "elsewhere"]).fails(&["\"elsewhere\"", "decoder.cross"]);
     ran(&["view", &trace, "-t", "--head", "9"]).fails(&["head 9"]);
     ran(&["view", &trace, "-t", "--keys", "0..900"]).fails(&["keys: 0..900 of"]);

@@ -15,7 +15,7 @@ pub(crate) struct Cluster {
 }
 
 /// A token as it may be shown: control and direction characters escaped, blanks made visible, never empty.
-pub(crate) fn visible(token: &str) -> String {
+pub fn visible(token: &str) -> String {
     if token.is_empty() {
         return "∅".to_owned();
     }

@@ -1,8 +1,9 @@
 //! Pictures of attention: [`terminal`], [`svg`], `png`, `pdf`, [`html`].
 //!
 //! All of them draw queries down and keys across, in the colours of [`colour::cividis`] from 0 to 1. A [`Figure`] is a map of a
-//! trace; [`Panel`]s are small maps of any quantity, several in a picture, which the terminal and SVG draw. [`Explained`] is text
-//! coloured by an explanation's scores, in [`colour::diverging`], with how far to trust them.
+//! trace; [`Panel`]s are small maps of any quantity, several in a picture, which the terminal and SVG draw, in [`colour::diverging`]
+//! where the quantity goes as far below 0 as above. [`Explained`] is text coloured by an explanation's scores, in the same colours, with
+//! how far to trust them.
 
 pub mod colour;
 mod explained;
@@ -21,6 +22,7 @@ mod tree;
 use crate::{Head, Map, Result, Trace};
 
 pub use explained::Explained;
+pub use label::visible;
 pub use panel::{Panel, Scale};
 
 /// A map with all that a picture writes around it.

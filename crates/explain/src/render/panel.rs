@@ -1,6 +1,6 @@
 //! Small maps that belong together: how a mechanism looks, rather than what a model made of a sentence.
 
-use super::colour::hex;
+use super::colour::{cividis, diverging, wants_dark_text, wants_dark_text_on, written};
 use crate::{Axis, Error, Map, Result};
 
 /// Axes with more tokens than this are drawn without them.
@@ -11,9 +11,9 @@ pub(super) const WRITTEN: usize = 16;
 pub struct Scale {
     /// The quantity, such as "attention weight".
     pub name: String,
-    /// What the darkest colour means.
+    /// What the first colour means: the darkest, or blue if `high` is as far above 0.
     pub low: f32,
-    /// What the brightest colour means.
+    /// What the last colour means: the brightest, or orange.
     pub high: f32,
 }
 
@@ -23,7 +23,37 @@ impl Scale {
         Self { name: "attention weight".to_owned(), low: 0.0, high: 1.0 }
     }
 
-    /// Where between dark and bright a number lies, from 0 to 1.
+    /// Whether it goes as far below 0 as above: then it is drawn from blue over white to orange.
+    pub(super) fn is_signed(&self) -> bool {
+        self.low == -self.high
+    }
+
+    /// The colour of a share.
+    pub(super) fn colour(&self, share: f32) -> [u8; 3] {
+        if self.is_signed() { diverging(2.0 * share - 1.0) } else { cividis(share) }
+    }
+
+    /// Whether writing on that colour should be dark.
+    pub(super) fn wants_dark_text(&self, share: f32) -> bool {
+        if self.is_signed() { wants_dark_text_on(2.0 * share - 1.0) } else { wants_dark_text(share) }
+    }
+
+    /// The share of a place that stands for several: the greatest of theirs, or that which is farthest from 0.
+    pub(super) fn of_many(&self, shares: impl Iterator<Item = f32>) -> f32 {
+        let far = |share: f32| if self.is_signed() { (share - 0.5).abs() } else { share };
+        shares.max_by(|a, b| far(*a).total_cmp(&far(*b))).unwrap_or(0.0)
+    }
+
+    /// Stops of a gradient of its colours, as SVG.
+    pub(super) fn stops(&self) -> String {
+        const STOPS: usize = 16;
+        (0..=STOPS)
+            .map(|stop| stop as f32 / STOPS as f32)
+            .map(|share| format!(r#"<stop offset="{share}" stop-color="{}"/>"#, written(self.colour(share))))
+            .collect()
+    }
+
+    /// Where between low and high a number lies, from 0 to 1.
     pub(super) fn share(&self, value: f32) -> f32 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
@@ -93,13 +123,4 @@ impl Panel {
     pub(super) fn is_written(&self) -> bool {
         self.map.rows <= WRITTEN && self.map.columns <= WRITTEN
     }
-}
-
-/// Stops of a gradient from dark to bright, as SVG.
-pub(super) fn stops() -> String {
-    const STOPS: usize = 16;
-    (0..=STOPS)
-        .map(|stop| stop as f32 / STOPS as f32)
-        .map(|share| format!(r#"<stop offset="{share}" stop-color="{}"/>"#, hex(share)))
-        .collect()
 }

@@ -1,8 +1,10 @@
-//! Attention as SVG: one map with its tokens, all layers and heads side by side, or small maps of a mechanism; and text coloured by
-//! an explanation's scores.
+//! Attention as SVG: one map with its tokens, all layers and heads side by side, or small maps of a mechanism; text coloured by an
+//! explanation's scores; and a class activation map over its image.
 
+mod bar;
 mod explained;
 mod grid;
+mod overlay;
 mod panels;
 
 use std::fmt::Write;
@@ -10,13 +12,14 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
 
 use super::Figure;
-use super::colour::{hex, wants_dark_text};
+use super::colour::{cividis, hex, wants_dark_text};
 use super::label::visible;
-use super::panel::stops;
 use crate::{Error, Result};
+use bar::bar;
 
 pub use explained::explained;
 pub use grid::grid;
+pub use overlay::{Image, overlay};
 pub use panels::panels;
 
 const MOST_TOKENS: usize = 512;
@@ -26,6 +29,7 @@ const FOOTER: f32 = 58.0;
 const GAP: f32 = 8.0;
 const TITLE_SIZE: f32 = 18.0;
 const SMALL_SIZE: f32 = 12.0;
+const LINE: f32 = 20.0;
 const BAR: f32 = 180.0;
 const INK: &str = "#1b2230";
 const PALE_INK: &str = "#5a6473";
@@ -59,7 +63,7 @@ pub fn heat_map(figure: &Figure) -> Result<String> {
     let layout = Layout::new(figure, &row_labels, &column_labels);
 
     let mut svg = opening(layout.width, layout.height);
-    header(&mut svg, figure.title, &figure.subtitle, layout.width);
+    header(&mut svg, figure.title, "Attention weights:", &figure.subtitle, layout.width);
     axes(&mut svg, figure, &layout, &row_labels, &column_labels);
     cells(&mut svg, figure, &layout, &row_labels, &column_labels);
     colour_bar(&mut svg, layout.left, layout.top + rows as f32 * layout.cell + 24.0);
@@ -101,14 +105,14 @@ fn opening(width: f32, height: f32) -> String {
     )
 }
 
-/// Title and subtitle, for the eye and for a screen reader.
-fn header(svg: &mut String, title: &str, subtitle: &str, width: f32) {
+/// Title and subtitle, for the eye and, with what is drawn, for a screen reader.
+fn header(svg: &mut String, title: &str, drawn: &str, subtitle: &str, width: f32) {
     let (title, subtitle) = (visible(title), visible(subtitle));
     let room = width - 2.0 * MARGIN;
     let _ = writeln!(
         svg,
         r#"<title>{}</title>
-<desc>Attention weights: {}</desc>
+<desc>{drawn} {}</desc>
 <text x="{MARGIN}" y="{}" font-size="{TITLE_SIZE}" fill="{INK}">{}</text>
 <text x="{MARGIN}" y="{}" font-size="{SMALL_SIZE}" fill="{PALE_INK}">{}</text>"#,
         escaped(&title),
@@ -200,19 +204,17 @@ fn cells(svg: &mut String, figure: &Figure, layout: &Layout, row_labels: &[Strin
     svg.push_str("</g>\n");
 }
 
+/// Of attention weights.
 fn colour_bar(svg: &mut String, x: f32, y: f32) {
-    let _ = write!(svg, r#"<defs><linearGradient id="scale">{}"#, stops());
-    let _ = writeln!(
-        svg,
-        r#"</linearGradient></defs>
-<rect x="{x:.1}" y="{y:.1}" width="{BAR}" height="10" rx="2" fill="url(#scale)"/>
-<g font-size="{SMALL_SIZE}" fill="{PALE_INK}"><text x="{x:.1}" y="{below:.1}">0</text><text x="{:.1}" y="{below:.1}" text-anchor="middle">0.5</text><text x="{:.1}" y="{below:.1}" text-anchor="end">1</text><text x="{:.1}" y="{:.1}">attention weight</text></g>"#,
-        x + BAR / 2.0,
-        x + BAR,
-        x + BAR + 1.5 * GAP,
-        y + 9.5,
-        below = y + 26.0,
-    );
+    bar(svg, [x, y], cividis, &["0", "0.5", "1"].map(String::from), "attention weight");
+}
+
+/// A line of small text.
+fn text(svg: &mut String, x: f32, y: f32, ink: &str, text: &str) {
+    if !text.is_empty() {
+        let text = escaped(text);
+        let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" font-size="{SMALL_SIZE}" fill="{ink}">{text}</text>"#);
+    }
 }
 
 /// The token of this index as it is written beside the map.

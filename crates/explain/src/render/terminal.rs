@@ -5,7 +5,6 @@ mod panels;
 
 use std::iter::repeat_n;
 
-use super::colour::{cividis, wants_dark_text};
 use super::label::{Cluster, clusters, joined, shorten, width as columns_of};
 use super::panel::Scale;
 use crate::Map;
@@ -29,6 +28,8 @@ const RAMP: [u8; 10] = *b" .:-=+*#%@";
 /// From 0 to 1 in the 256-colour palette: blue over grey to yellow, ever lighter. (The palette's nearest colours to
 /// cividis jump between blue, green and grey.)
 const PALETTE: [u8; 8] = [17, 18, 60, 102, 144, 185, 221, 227];
+/// Likewise, from −1 to 1: blue over white to orange.
+const SIGNED: [u8; 7] = [25, 67, 110, 255, 216, 209, 166];
 /// A cell that is this wide has room for a number.
 const NUMBER: usize = 5;
 /// A narrow cell looks square.
@@ -117,7 +118,7 @@ fn labelled(
             picture.push(' ');
             for column in start..end {
                 let weight = map.weight(row, column);
-                paint(&mut picture, colour, weight, cell, &scale.cell(weight));
+                paint(&mut picture, scale, colour, weight, cell, &scale.cell(weight));
             }
             end_line(&mut picture, colour);
         }
@@ -150,7 +151,7 @@ fn headings_down(picture: &mut String, labels: &[Vec<Cluster>], margin: usize) {
 }
 
 /// A cell in the colour of a weight, with a number if there are colours and room for it.
-fn paint(picture: &mut String, colour: Colour, weight: f32, cell: usize, number: &str) {
+fn paint(picture: &mut String, scale: &Scale, colour: Colour, weight: f32, cell: usize, number: &str) {
     if colour == Colour::Ascii {
         let character = char::from(step(&RAMP, weight));
         // A gap tells wide neighbours apart.
@@ -160,18 +161,24 @@ fn paint(picture: &mut String, colour: Colour, weight: f32, cell: usize, number:
         return;
     }
     let number = if cell < NUMBER || number.chars().count() > cell { "" } else { number };
-    let ink = if wants_dark_text(weight) { 16 } else { 231 };
-    *picture += &match colour {
-        Colour::Ansi256 => format!("\x1b[48;5;{}m", step(&PALETTE, weight)),
-        _ => {
-            let [red, green, blue] = cividis(weight);
-            format!("\x1b[48;2;{red};{green};{blue}m")
-        }
-    };
+    let ink = if scale.wants_dark_text(weight) { 16 } else { 231 };
+    *picture += &code(48, scale, colour, weight);
     if !number.is_empty() {
         *picture += &format!("\x1b[38;5;{ink}m");
     }
     *picture += &format!("{number:^cell$}");
+}
+
+/// Sets the colour of a share of the scale, of what is written (38) or of what is under it (48).
+fn code(layer: u8, scale: &Scale, colour: Colour, share: f32) -> String {
+    match colour {
+        Colour::Ansi256 if scale.is_signed() => format!("\x1b[{layer};5;{}m", step(&SIGNED, share)),
+        Colour::Ansi256 => format!("\x1b[{layer};5;{}m", step(&PALETTE, share)),
+        _ => {
+            let [red, green, blue] = scale.colour(share);
+            format!("\x1b[{layer};2;{red};{green};{blue}m")
+        }
+    }
 }
 
 fn end_line(picture: &mut String, colour: Colour) {
@@ -188,7 +195,7 @@ fn legend(picture: &mut String, scale: &Scale, colour: Colour, margin: usize) {
     picture.extend(repeat_n(' ', margin));
     *picture += &format!("{} ", scale.written(scale.low));
     for step in 0..STEPS {
-        paint(picture, colour, step as f32 / (STEPS - 1) as f32, NARROW, "");
+        paint(picture, scale, colour, step as f32 / (STEPS - 1) as f32, NARROW, "");
     }
     if colour != Colour::Ascii {
         picture.push_str("\x1b[0m");

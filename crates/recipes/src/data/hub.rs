@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 use tokenizers::{Decoder, Tokenizer};
 
-use super::DataError;
 use super::marian::{self, Marian};
+use super::{DataError, read};
 
 const NAME: &str = "tokenizer.json";
 /// No tokenizer is as large; a file that is, is not read.
@@ -181,12 +181,7 @@ fn json(folder: &Path, vocabulary: usize) -> Result<Tokenizer, DataError> {
         );
         return Err(content(problem));
     }
-    let unreadable = |source| DataError::Read { path: path.clone(), source };
-    let size = std::fs::metadata(&path).map_err(unreadable)?.len();
-    if size > LARGEST {
-        return Err(content(format!("{size} bytes, expected a tokenizer of at most {LARGEST}")));
-    }
-    let bytes = std::fs::read(&path).map_err(unreadable)?;
+    let bytes = read(&path, "a tokenizer", LARGEST)?;
     let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| content(format!("no tokenizer: {error}")))?;
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|error| content(error.to_string()))?;

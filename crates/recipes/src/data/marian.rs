@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::DataError;
 use super::sentencepiece::SentencePieces;
+use super::{DataError, read};
 
 /// The pieces of the source's language.
 pub(super) const SOURCE: &str = "source.spm";
@@ -30,13 +30,8 @@ impl Marian {
     /// That of a model's folder, whose model knows `vocabulary` tokens.
     pub fn open(folder: &Path, vocabulary: usize) -> Result<Self, DataError> {
         let path = folder.join(VOCABULARY);
-        let unreadable = |source| DataError::Read { path: path.clone(), source };
         let content = |problem: String| DataError::Content { path: path.clone(), problem };
-        let size = std::fs::metadata(&path).map_err(unreadable)?.len();
-        if size > LARGEST {
-            return Err(content(format!("{size} bytes, expected a vocabulary of at most {LARGEST}")));
-        }
-        let text = std::fs::read(&path).map_err(unreadable)?;
+        let text = read(&path, "a vocabulary", LARGEST)?;
         let ids: HashMap<String, u32> =
             serde_json::from_slice(&text).map_err(|error| content(format!("no vocabulary: {error}")))?;
         let mut names = vec![String::new(); vocabulary];

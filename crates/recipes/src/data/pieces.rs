@@ -10,7 +10,7 @@
 use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 
-use super::DataError;
+use super::{DataError, read};
 
 /// Begins a text.
 const BEGIN: u32 = 1;
@@ -44,13 +44,8 @@ impl Pieces {
     /// # Errors
     /// When it cannot be read, is cut short, or does not hold as many pieces.
     pub fn load(path: &Path, count: usize) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read { path: path.to_owned(), source };
         let content = |problem: String| DataError::Content { path: path.to_owned(), problem };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > LARGEST {
-            return Err(content(format!("{size} bytes, expected a tokenizer of at most {LARGEST}")));
-        }
-        Self::from_bytes(&std::fs::read(path).map_err(unreadable)?, count).map_err(content)
+        Self::from_bytes(&read(path, "a tokenizer", LARGEST)?, count).map_err(content)
     }
 
     /// The pieces in a file's bytes, or what is wrong with them.

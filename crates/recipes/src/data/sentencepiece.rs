@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::DataError;
 use super::charsmap::Charsmap;
 use super::protobuf::{Value, fields};
+use super::{DataError, read};
 
 /// No model is as large; a file that is, is not read.
 const LARGEST: u64 = 64 << 20;
@@ -44,14 +44,9 @@ impl SentencePieces {
     /// # Errors
     /// When it cannot be read, is cut short, or is of another kind of model.
     pub fn load(path: &Path) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read { path: path.to_owned(), source };
         let content = |problem: String| DataError::Content { path: path.to_owned(), problem };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if size > LARGEST {
-            return Err(content(format!("{size} bytes, expected a tokenizer of at most {LARGEST}")));
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        Self::from_bytes(&bytes).map_err(|problem| content(format!("no model of SentencePiece: {problem}")))
+        Self::from_bytes(&read(path, "a tokenizer", LARGEST)?)
+            .map_err(|problem| content(format!("no model of SentencePiece: {problem}")))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {

@@ -17,7 +17,7 @@
 //!
 //! Text can never name a special token: `<eos>` in a sentence is five characters.
 
-use super::{DataError, bpe};
+use super::{DataError, bpe, read_text};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -207,14 +207,8 @@ impl Tokenizer {
     /// The file cannot be read, is truncated, or is not a tokenizer of this program.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let unreadable = |source| DataError::Read { path: path.to_owned(), source };
         let wrong = |problem: String| DataError::Content { path: path.to_owned(), problem };
-        let size = fs::metadata(path).map_err(unreadable)?.len();
-        if size > LARGEST_FILE {
-            return Err(wrong(format!("{size} bytes, expected a tokenizer of at most {LARGEST_FILE}")));
-        }
-        let text = String::from_utf8(fs::read(path).map_err(unreadable)?).map_err(|error| wrong(error.to_string()))?;
-        Self::from_json(&text).map_err(|error| wrong(error.to_string()))
+        Self::from_json(&read_text(path, "a tokenizer", LARGEST_FILE)?).map_err(|error| wrong(error.to_string()))
     }
 
     /// Writes `tokenizer.json`; a file that is already there is replaced as a whole or not at all.

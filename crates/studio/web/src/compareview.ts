@@ -2,7 +2,7 @@
 
 import { h, chooser } from './dom.ts';
 import { MapView, type Shown } from './map.ts';
-import { command, headName, siteName } from './place.ts';
+import { comparison, headName, siteName } from './place.ts';
 import type { Scale } from './colour.ts';
 import type { Stage, ViewPart } from './stage.ts';
 import { change, place, state } from './state.ts';
@@ -95,11 +95,9 @@ export function compareView(stage: () => Stage): ViewPart {
       maps[1].show({ ...common, places: [second], axes: [site.queries, site.keys], lengths, names: theirs }, port);
     },
     commands: () => {
-      const { trace, site, head } = other();
-      const seen = (state.difference ? maps[2] : maps[0]).visible();
-      return [
-        command(stage().trace, stage().site, state.head, ...seen, 'first.svg'), command(trace, site, head, ...seen, 'second.svg'),
-      ];
+      const shown = single.hidden ? maps[0] : maps[2];
+      const first = { trace: stage().trace, site: stage().site, head: state.head };
+      return [comparison(first, other(), !single.hidden, ...shown.visible())];
     },
     key: event => {
       const by = event.key === '+' || event.key === '=' ? 1.5 : event.key === '-' ? 1 / 1.5 : 0;

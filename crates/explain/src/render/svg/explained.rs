@@ -4,7 +4,8 @@ mod curves;
 
 use std::fmt::Write;
 
-use super::{BAR, GAP, INK, MARGIN, PALE_INK, SMALL_SIZE, TITLE_SIZE, escaped, fitted, opening, width};
+use super::bar::bar;
+use super::{GAP, INK, LINE, MARGIN, PALE_INK, SMALL_SIZE, TITLE_SIZE, escaped, fitted, header, opening, text, width};
 use crate::Result;
 use crate::render::Explained;
 use crate::render::colour::{diverging, wants_dark_text_on, written};
@@ -14,10 +15,8 @@ use crate::trust::number;
 const WIDTH: f32 = 760.0;
 const CHIP: f32 = 24.0;
 const TOKEN_SIZE: f32 = 14.0;
-const LINE: f32 = 20.0;
 /// Where the strip's columns begin, from the margin.
 const COLUMNS: [f32; 5] = [0.0, 190.0, 370.0, 560.0, 630.0];
-const BAR_STEPS: usize = 32;
 
 /// Draws an explanation: each token on the colour of its score, blue below 0 and orange above, a colour bar, what the scores add up to,
 /// and the trust strip with its curves, or that it was not measured. Each token has its score as a tooltip. All text is escaped.
@@ -28,8 +27,8 @@ const BAR_STEPS: usize = 32;
 pub fn explained(explained: &Explained) -> Result<String> {
     let (shares, greatest) = explained.shares("SVG of text")?;
     let mut body = String::new();
-    let mut y = heading(&mut body, explained);
-    y = chips(&mut body, explained, &shares, y);
+    header(&mut body, explained.title, "Scores by", &explained.subtitle(), WIDTH);
+    let mut y = chips(&mut body, explained, &shares, MARGIN + TITLE_SIZE + 36.0);
     y = colour_bar(&mut body, greatest, y);
     if let Some(sum) = explained.sum() {
         text(&mut body, MARGIN, y, PALE_INK, &sum);
@@ -37,20 +36,6 @@ pub fn explained(explained: &Explained) -> Result<String> {
     }
     y = strip(&mut body, explained, y + GAP);
     Ok(opening(WIDTH, (y + MARGIN - LINE / 2.0).ceil()) + &body + "</svg>\n")
-}
-
-fn heading(svg: &mut String, explained: &Explained) -> f32 {
-    let [title, subtitle] = [visible(explained.title), visible(&explained.subtitle())];
-    let room = WIDTH - 2.0 * MARGIN;
-    let _ = writeln!(svg, "<title>{}</title>\n<desc>Scores by {}</desc>", escaped(&title), escaped(&subtitle));
-    let _ = writeln!(
-        svg,
-        r#"<text x="{MARGIN}" y="{}" font-size="{TITLE_SIZE}" fill="{INK}">{}</text>"#,
-        MARGIN + TITLE_SIZE - 4.0,
-        escaped(&fitted(&title, room, TITLE_SIZE)),
-    );
-    text(svg, MARGIN, MARGIN + TITLE_SIZE + 18.0, PALE_INK, &fitted(&subtitle, room, SMALL_SIZE));
-    MARGIN + TITLE_SIZE + 36.0
 }
 
 /// The tokens in lines, as text is read.
@@ -81,38 +66,12 @@ fn chips(svg: &mut String, explained: &Explained, shares: &[f32], top: f32) -> f
     y + CHIP + LINE
 }
 
-/// Made of rectangles: a gradient needs a name, and a page may hold many pictures.
+/// Of scores on both sides of 0; where the picture goes on.
 fn colour_bar(svg: &mut String, greatest: f32, y: f32) -> f32 {
-    let piece = BAR / BAR_STEPS as f32;
-    svg.push_str("<g shape-rendering=\"crispEdges\">");
-    for step in 0..BAR_STEPS {
-        let share = 2.0 * step as f32 / (BAR_STEPS - 1) as f32 - 1.0;
-        let x = MARGIN + step as f32 * piece;
-        let _ = write!(
-            svg,
-            r#"<rect x="{x:.2}" y="{y:.1}" width="{piece:.2}" height="10" fill="{}"/>"#,
-            written(diverging(share))
-        );
-    }
-    svg.push_str("</g>\n");
-    let below = y + 24.0;
-    for (share, at) in [(-1.0, 0.0), (0.0, 0.5), (1.0, 1.0)] {
-        let anchor = ["start", "middle", "end"][(at * 2.0) as usize];
-        let _ = writeln!(
-            svg,
-            r#"<text x="{:.1}" y="{below:.1}" font-size="{SMALL_SIZE}" fill="{PALE_INK}" text-anchor="{anchor}">{}</text>"#,
-            MARGIN + BAR * at,
-            number(greatest * share),
-        );
-    }
-    text(
-        svg,
-        MARGIN + BAR + 1.5 * GAP,
-        y + 9.5,
-        PALE_INK,
-        "score, in the unit of the explained number: blue against, orange for",
-    );
-    below + LINE + 4.0
+    let caption = "score, in the unit of the explained number: blue against, orange for";
+    let numbers = [-greatest, 0.0, greatest].map(number);
+    bar(svg, [MARGIN, y], |share| diverging(2.0 * share - 1.0), &numbers, caption);
+    y + 28.0 + LINE
 }
 
 fn strip(svg: &mut String, explained: &Explained, mut y: f32) -> f32 {
@@ -140,12 +99,5 @@ fn strip(svg: &mut String, explained: &Explained, mut y: f32) -> f32 {
 fn row(svg: &mut String, cells: [(String, &str); 5], y: f32) {
     for ((cell, ink), x) in cells.into_iter().zip(COLUMNS) {
         text(svg, MARGIN + x, y, ink, &cell);
-    }
-}
-
-fn text(svg: &mut String, x: f32, y: f32, ink: &str, text: &str) {
-    if !text.is_empty() {
-        let text = escaped(text);
-        let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}" font-size="{SMALL_SIZE}" fill="{ink}">{text}</text>"#);
     }
 }

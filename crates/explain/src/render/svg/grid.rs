@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
+use super::panels::runs;
 use super::{BAR, GAP, HEADER, INK, MARGIN, MOST_TOKENS, PALE_INK, SMALL_SIZE};
 use super::{colour_bar, escaped, header, opening, width as text_width};
-use crate::render::colour::hex;
-use crate::{Error, Head, Map, Result, Site, Trace};
+use crate::render::Scale;
+use crate::{Error, Head, Result, Site, Trace};
 
-/// Shades that a small map is drawn in: as many as an eye tells apart at that size.
-const SHADES: usize = 32;
 const MOST_HEADS: usize = 64;
 
 /// Draws every head (across) of every layer (down) of the sites with this name, each as a small map.
@@ -52,7 +51,7 @@ pub fn grid(trace: &Trace, name: &str) -> Result<String> {
         trace.axes()[first.keys].name
     );
     let mut svg = opening(width.ceil(), (bottom + 58.0 + MARGIN).ceil());
-    header(&mut svg, &trace.title, &subtitle, width);
+    header(&mut svg, &trace.title, "Attention weights:", &subtitle, width);
     let _ = writeln!(svg, r#"<g font-size="{SMALL_SIZE}" fill="{PALE_INK}" text-anchor="middle">"#);
     for head in 0..heads {
         let x = left + head as f32 * (across + GAP) + across / 2.0;
@@ -74,36 +73,13 @@ pub fn grid(trace: &Trace, name: &str) -> Result<String> {
             let (wide, high) = (across / map.columns.max(1) as f32, down / map.rows.max(1) as f32);
             let _ = writeln!(
                 svg,
-                r#"<g transform="translate({x:.1} {y:.1}) scale({wide} {high})" shape-rendering="crispEdges"><title>{}</title><rect width="{}" height="{}" fill="{}"/>{}</g>"#,
+                r#"<g transform="translate({x:.1} {y:.1}) scale({wide} {high})" fill="none" shape-rendering="crispEdges"><title>{}</title>{}</g>"#,
                 escaped(&format!("layer {}, head {}", site.layer + 1, head + 1)),
-                map.columns,
-                map.rows,
-                hex(0.0),
-                paths(&map)
+                runs(&map, &Scale::weights())
             );
         }
     }
     colour_bar(&mut svg, left, bottom + 24.0);
     svg.push_str("</svg>\n");
     Ok(svg)
-}
-
-/// One path a shade, over a background of shade 0; neighbours of one shade are one rectangle.
-fn paths(map: &Map) -> String {
-    let shade = |row, column| (map.weight(row, column).clamp(0.0, 1.0) * SHADES as f32).round() as usize;
-    let mut paths = vec![String::new(); SHADES + 1];
-    for row in 0..map.rows {
-        let mut column = 0;
-        while column < map.columns {
-            let start = column;
-            let level = shade(row, start);
-            while column < map.columns && shade(row, column) == level {
-                column += 1;
-            }
-            let run = column - start;
-            let _ = write!(paths[level], "M{start} {row}h{run}v1h-{run}z");
-        }
-    }
-    let drawn = paths.into_iter().enumerate().skip(1).filter(|(_, path)| !path.is_empty());
-    drawn.map(|(level, path)| format!(r#"<path fill="{}" d="{path}"/>"#, hex(level as f32 / SHADES as f32))).collect()
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{MOST_TOKENS, escaped, label, width as text_width};
-use crate::render::colour::{hex, wants_dark_text};
-use crate::render::panel::{Panel, Scale, stops};
+use crate::render::colour::written;
+use crate::render::panel::{Panel, Scale};
 use crate::{Error, Map, Result};
 
 /// Shades that a map is drawn in: as many as an eye tells apart in a small picture.
@@ -17,6 +17,8 @@ const FONT: f32 = 12.0;
 const GAP: f32 = 32.0;
 const WIDEST: f32 = 900.0;
 const BAR: f32 = 150.0;
+/// Colours of scales that are signed or not.
+const GRADIENTS: [(bool, &str); 2] = [(false, "scale"), (true, "signed")];
 
 /// A panel and the space that it takes.
 struct Placed<'a> {
@@ -64,11 +66,14 @@ pub fn panels(title: &str, panels: &[Panel]) -> Result<String> {
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" font-family="system-ui, 'Noto Sans', sans-serif" font-size="{FONT}" fill="#1b2230">
 <style>@media (prefers-color-scheme: dark) {{ svg {{ fill: #dfe4ec; background: #14181f }} }}</style>
 <title>{}</title>
-<linearGradient id="scale">{}</linearGradient>
 "##,
         escaped(title),
-        stops()
     );
+    for (signed, name) in GRADIENTS {
+        if let Some(scale) = scales.iter().find(|scale| scale.is_signed() == signed) {
+            let _ = writeln!(svg, r#"<linearGradient id="{name}">{}</linearGradient>"#, scale.stops());
+        }
+    }
     svg += &body;
     svg += "</svg>\n";
     Ok(svg)
@@ -110,7 +115,7 @@ impl<'a> Placed<'a> {
         let _ = writeln!(
             svg,
             r#"<g transform="translate({left:.1} {top:.1}) scale({wide:.3} {high:.3})" fill="none" shape-rendering="crispEdges">{}</g>"#,
-            runs(&panel.map)
+            runs(&panel.map, &panel.scale)
         );
         if panel.is_written() {
             self.write(svg);
@@ -136,7 +141,7 @@ impl<'a> Placed<'a> {
                 for column in 0..panel.map.columns {
                     let weight = panel.map.weight(row, column);
                     let number = panel.scale.cell(weight);
-                    if wants_dark_text(weight) == dark && !number.is_empty() {
+                    if panel.scale.wants_dark_text(weight) == dark && !number.is_empty() {
                         let (x, y) = (left + (column as f32 + 0.5) * CELL, top + (row as f32 + 0.5) * CELL + 3.5);
                         let _ = write!(svg, r#"<text x="{x:.0}" y="{y:.0}">{number}</text>"#);
                     }
@@ -151,8 +156,8 @@ fn axes(panel: &Panel) -> String {
     format!("{} ↓, {} →", panel.rows.name, panel.columns.name)
 }
 
-/// One path of horizontal strokes a shade over the darkest; neighbours of one shade are one stroke.
-fn runs(map: &Map) -> String {
+/// One path of horizontal strokes a shade over that of 0; neighbours of one shade are one stroke.
+pub(super) fn runs(map: &Map, scale: &Scale) -> String {
     let shade = |row, column| (map.weight(row, column) * SHADES as f32).round() as usize;
     let mut paths = vec![String::new(); SHADES + 1];
     for row in 0..map.rows {
@@ -166,10 +171,11 @@ fn runs(map: &Map) -> String {
         }
     }
     let (columns, rows) = (map.columns, map.rows);
-    let ground = format!(r#"<path fill="{}" d="M0 0h{columns}v{rows}h-{columns}z"/>"#, hex(0.0));
-    let drawn = paths.into_iter().enumerate().skip(1).filter(|(_, path)| !path.is_empty());
-    let lines =
-        drawn.map(|(level, path)| format!("<path stroke=\"{}\" d=\"{path}\"/>", hex(level as f32 / SHADES as f32)));
+    let colour = |level: usize| written(scale.colour(level as f32 / SHADES as f32));
+    let zero = if scale.is_signed() { SHADES / 2 } else { 0 };
+    let ground = format!(r#"<path fill="{}" d="M0 0h{columns}v{rows}h-{columns}z"/>"#, colour(zero));
+    let drawn = paths.into_iter().enumerate().filter(|(level, path)| *level != zero && !path.is_empty());
+    let lines = drawn.map(|(level, path)| format!(r#"<path stroke="{}" d="{path}"/>"#, colour(level)));
     std::iter::once(ground).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
@@ -180,8 +186,9 @@ fn bar(svg: &mut String, scale: &Scale, y: f32) -> f32 {
     let below = y + 9.5;
     let _ = writeln!(
         svg,
-        r#"<text x="{:.1}" y="{below:.1}" text-anchor="end">{low}</text><rect x="{from:.1}" y="{y:.1}" width="{BAR}" height="10" rx="2" fill="url(#scale)"/><text x="{:.1}" y="{below:.1}">{high}  {}</text>"#,
+        r#"<text x="{:.1}" y="{below:.1}" text-anchor="end">{low}</text><rect x="{from:.1}" y="{y:.1}" width="{BAR}" height="10" rx="2" fill="url(#{})"/><text x="{:.1}" y="{below:.1}">{high}  {}</text>"#,
         from - 5.0,
+        GRADIENTS[usize::from(scale.is_signed())].1,
         from + BAR + 6.0,
         escaped(&scale.name)
     );

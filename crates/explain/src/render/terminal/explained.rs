@@ -1,14 +1,12 @@
 //! Text coloured by scores in a terminal, with the trust strip under it.
 
-use super::{Colour, end_line};
+use super::{Colour, SIGNED, end_line, step};
 use crate::Result;
 use crate::render::Explained;
 use crate::render::colour::{diverging, wants_dark_text_on};
 use crate::render::label::{clusters, joined, shorten, visible, width as columns_of};
 use crate::trust::number;
 
-/// From −1 to 1 in the 256-colour palette.
-const PALETTE: [u8; 7] = [25, 67, 110, 255, 216, 209, 166];
 const BAR_STEPS: usize = 13;
 
 /// Draws an explanation `width` columns wide: tokens on the colours of their scores, or beside their scores where there is no colour; a
@@ -61,8 +59,7 @@ fn paint(colour: Colour, share: f32) -> String {
     let ink = if wants_dark_text_on(share) { 16 } else { 231 };
     match colour {
         Colour::Ansi256 => {
-            let step = ((share.clamp(-1.0, 1.0) + 1.0) / 2.0 * (PALETTE.len() - 1) as f32).round() as usize;
-            format!("\x1b[48;5;{}m\x1b[38;5;{ink}m", PALETTE[step])
+            format!("\x1b[48;5;{}m\x1b[38;5;{ink}m", step(&SIGNED, (share + 1.0) / 2.0))
         }
         _ => {
             let [red, green, blue] = diverging(share);

@@ -2,9 +2,8 @@
 
 use std::iter::repeat_n;
 
-use super::{Colour, NARROW, PALETTE, end_line, labelled, legend, paint, step};
+use super::{Colour, NARROW, code, end_line, labelled, legend, paint};
 use crate::Map;
-use crate::render::colour::cividis;
 use crate::render::label::{clusters, joined, shorten, width as columns_of};
 use crate::render::panel::{Panel, Scale};
 
@@ -15,7 +14,7 @@ const GAP: usize = 3;
 ///
 /// Where there are few tokens they are written, as [`alignment`](super::alignment) does. Of a larger map each pair is half
 /// a character, the upper half or the lower one, so that it stays square and small; without colour it is two characters
-/// wide. A map that is too wide even so is shrunk to the greatest of neighbours.
+/// wide. A map that is too wide even so is shrunk to the greatest of neighbours, or to what is farthest from 0.
 pub fn panels(panels: &[Panel], colour: Colour, width: usize) -> String {
     let mut picture = String::new();
     let mut row: Vec<Block> = Vec::new();
@@ -55,11 +54,11 @@ struct Block {
 impl Block {
     fn new(panel: &Panel, colour: Colour, width: usize) -> Self {
         let cell = if colour == Colour::Ascii { NARROW } else { 1 };
-        let map = shrunk(&panel.map, (width / cell).max(1));
+        let map = shrunk(&panel.map, &panel.scale, (width / cell).max(1));
         let heading = [panel.title.clone(), format!("{} down, {} across", panel.rows.name, panel.columns.name)];
         let lines: Vec<_> = match colour {
-            Colour::Ascii => (0..map.rows).map(|row| (plain(&map, row), map.columns * cell)).collect(),
-            _ => (0..map.rows).step_by(2).map(|row| (halves(&map, row, colour), map.columns)).collect(),
+            Colour::Ascii => (0..map.rows).map(|row| (plain(&map, &panel.scale, row), map.columns * cell)).collect(),
+            _ => (0..map.rows).step_by(2).map(|row| (halves(&map, &panel.scale, row, colour), map.columns)).collect(),
         };
         let heading = heading.map(|text| joined(&shorten(clusters(&text), width, '~')));
         let widest = heading.iter().map(|text| columns_of(&clusters(text))).max().unwrap_or(0);
@@ -98,38 +97,33 @@ fn separate(picture: &mut String) {
     }
 }
 
-fn plain(map: &Map, row: usize) -> String {
+fn plain(map: &Map, scale: &Scale, row: usize) -> String {
     let mut line = String::new();
-    (0..map.columns).for_each(|column| paint(&mut line, Colour::Ascii, map.weight(row, column), NARROW, ""));
+    (0..map.columns).for_each(|column| paint(&mut line, scale, Colour::Ascii, map.weight(row, column), NARROW, ""));
     line
 }
 
 /// Two rows in one line of half blocks.
-fn halves(map: &Map, row: usize, colour: Colour) -> String {
+fn halves(map: &Map, scale: &Scale, row: usize, colour: Colour) -> String {
     let mut line = String::new();
     for column in 0..map.columns {
-        let code = |layer: u8, weight: f32| match colour {
-            Colour::Ansi256 => format!("\x1b[{layer};5;{}m", step(&PALETTE, weight)),
-            _ => {
-                let [red, green, blue] = cividis(weight);
-                format!("\x1b[{layer};2;{red};{green};{blue}m")
-            }
-        };
-        line += &code(38, map.weight(row, column));
-        line += &if row + 1 < map.rows { code(48, map.weight(row + 1, column)) } else { "\x1b[49m".to_owned() };
+        let code = |layer: u8, row: usize| code(layer, scale, colour, map.weight(row, column));
+        line += &code(38, row);
+        line += &if row + 1 < map.rows { code(48, row + 1) } else { "\x1b[49m".to_owned() };
         line.push('▀');
     }
     line + "\x1b[0m"
 }
 
-/// The map with at most so many columns: a cell is the greatest of those it stands for.
-fn shrunk(map: &Map, columns: usize) -> Map {
+/// The map with at most so many columns: a cell is the greatest, or the farthest from 0, of those it stands for.
+fn shrunk(map: &Map, scale: &Scale, columns: usize) -> Map {
     let by = map.columns.div_ceil(columns).max(1);
     let (rows, columns) = (map.rows.div_ceil(by), map.columns.div_ceil(by));
-    let greatest = |row: usize, column: usize| {
-        let pairs = (0..by * by).map(|at| map.weight(row * by + at / by, column * by + at % by));
-        pairs.fold(0.0, f32::max)
+    let one = |row: usize, column: usize| {
+        let pairs = (0..by * by).map(|at| (row * by + at / by, column * by + at % by));
+        let within = pairs.filter(|&(row, column)| row < map.rows && column < map.columns);
+        scale.of_many(within.map(|(row, column)| map.weight(row, column)))
     };
-    let weights = (0..rows * columns).map(|at| greatest(at / columns, at % columns)).collect();
+    let weights = (0..rows * columns).map(|at| one(at / columns, at % columns)).collect();
     Map { rows, columns, weights }
 }
