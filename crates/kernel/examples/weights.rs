@@ -33,8 +33,7 @@ fn measure(sizes @ [width, features]: [usize; 2]) -> regard_kernel::Result<()> {
     let rows: Vec<f32> = (0..512 * width).map(|i| (i as f32 * 0.77).sin()).collect();
     for (name, weight, bytes) in weights {
         for count in [1, 4, 16, 32, 128, 512] {
-            let mut out = vec![0.0; count * features];
-            let time = best(|| linear(&rows[..count * width], &weight, &[], &mut out));
+            let time = best(|| linear(&rows[..count * width], &weight, &[]));
             let (read, work) = ((width * features) as f64 * bytes, (2 * width * features * count) as f64);
             println!(
                 "{width:5} → {features:5}  {name:22} {count:4} rows {:9.3} ms {:7.1} GB/s {:7.1} GF/s",
